@@ -1,0 +1,40 @@
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint ui constraints clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+run: .venv/.installed  ## run the digits experiment, from data to champion
+	$(BIN)/darkroom run digits
+
+test: .venv/.installed  ## run all tests
+	$(BIN)/python -m pytest
+
+check: lint  ## linters, type checker, import rules and unit tests
+	$(BIN)/python -m pytest tests/unit
+
+lint: .venv/.installed  ## linters, type checker and import rules alone
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+ui: .venv/.installed  ## open what was logged in the MLflow UI
+	$(BIN)/darkroom ui
+
+constraints:  ## resolve the newest allowed versions and write constraints.txt anew
+	rm -rf .venv-new && $(PYTHON) -m venv .venv-new
+	.venv-new/bin/pip install --quiet --disable-pip-version-check '.[dev]'
+	{ grep '^#' constraints.txt; .venv-new/bin/pip freeze --exclude darkroom; } > constraints.new
+	mv constraints.new constraints.txt && rm -rf .venv-new
+
+clean:  ## remove the environment and caches; what was logged stays
+	rm -rf .venv .venv-new build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
