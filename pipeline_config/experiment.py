@@ -1,0 +1,165 @@
+"""An experiment, as its YAML file states it: frozen, complete after validation, unknown keys refused.
+
+The sections `dataset`, `models[].params` hold options that belong to a source or a family. They are checked
+against that source's or family's own signature (see `signature.py`), since its file is its only registration.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from pipeline_config.metric_names import HIGHER_IS_BETTER
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=60)]
+
+
+def _as_height_and_width(size: Any) -> Any:
+    """One number is a square."""
+    return (size, size) if isinstance(size, int) else size
+
+
+Side = Annotated[int, Field(ge=4, le=2048)]
+ImageSize = Annotated[tuple[Side, Side], BeforeValidator(_as_height_and_width)]
+
+
+def _part(part: Any) -> Any:
+    """Tell a fraction from a count: 0.15 is a share of the images, 50 is a number of images of each class."""
+    if isinstance(part, bool) or (isinstance(part, float) and not 0 < part < 1) or (isinstance(part, int) and part < 1):
+        raise ValueError("a fraction above 0 and below 1, a whole number of images of each class, or 'given'")
+    return part
+
+
+Part = Annotated[int | float | Literal["given"], BeforeValidator(_part)]
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Dataset(BaseModel):
+    """Which images. The keys beside these two are the source's own options."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    source: Name
+    image_size: ImageSize | None = Field(None, description="height and width given to the models; null: as they are")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The source's own options."""
+        return dict(self.model_extra or {})
+
+
+class Validation(Section):
+    """Bounds of the data checks. A data set beyond them stops the run before any training."""
+
+    max_quarantined: float = Field(0.05, ge=0, le=1, description="share of images that may be quarantined")
+    min_images_per_class: int = Field(10, ge=3, description="readable images that each class must have")
+    min_side: int = Field(4, ge=1, description="pixels of the shorter side")
+    max_side: int = Field(10_000, ge=1, description="pixels of the longer side")
+
+
+class Split(Section):
+    """How the images are parted; what is not validation or test is training."""
+
+    validation: Part = 0.15
+    test: Part = 0.15
+    train: Annotated[int, Field(ge=1)] | None = Field(None, description="images of each class; null: all that are left")
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _leaves_training_images(self) -> "Split":
+        taken = sum(part for part in (self.validation, self.test) if isinstance(part, float))
+        if taken >= 1:
+            raise ValueError(f"validation and test take {taken:g} of the images, which leaves none for training")
+        return self
+
+
+class Augmentation(Section):
+    """Random changes of training images; each batch and epoch draws anew. Zero is off."""
+
+    rotation: float = Field(0.0, ge=0, le=180, description="degrees, drawn from -rotation..rotation")
+    width_shift: float = Field(0.0, ge=0, lt=1, description="share of the width, to either side")
+    height_shift: float = Field(0.0, ge=0, lt=1, description="share of the height, to either side")
+    horizontal_flip: bool = False
+
+
+class Train(Section):
+    """How a model is fitted. Applies to every model; a model's own `train` wins."""
+
+    epochs: int = Field(10, ge=1)
+    batch_size: int = Field(32, ge=1)
+    optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"
+    learning_rate: float = Field(1e-3, gt=0)
+    schedule: Literal["constant", "cosine"] = "constant"
+    early_stopping_patience: int | None = Field(None, ge=1, description="epochs without a lower val_loss; null: off")
+    augmentation: Augmentation | None = None
+    seed: int = Field(0, ge=0)
+
+
+class Model(Section):
+    """One model of the experiment, one train run in MLflow."""
+
+    name: Name
+    family: Name
+    params: dict[str, Any] = Field(default_factory=dict, description="the family's own parameters")
+    train: Train = Field(default_factory=Train)
+
+
+def _known_metric(name: str) -> str:
+    if name not in HIGHER_IS_BETTER:
+        raise ValueError(f"one of {', '.join(sorted(HIGHER_IS_BETTER))}")
+    return name
+
+
+class Promotion(Section):
+    """When the best model becomes champion."""
+
+    mode: Literal["enabled", "disabled"] = "enabled"
+    metric: Literal["val_accuracy", "val_loss"] = Field("val_accuracy", description="chooses the challenger")
+    thresholds: dict[Annotated[str, AfterValidator(_known_metric)], float] = Field(
+        default_factory=dict, description="a lower bound, or an upper one where lower is better"
+    )
+
+
+class Experiment(Section):
+    """A whole experiment file, resolved: every model carries its complete `train`."""
+
+    name: Name
+    dataset: Dataset
+    models: tuple[Model, ...] = Field(min_length=1)
+    validation: Validation = Field(default_factory=Validation)
+    split: Split = Field(default_factory=Split)
+    train: Train = Field(default_factory=Train)
+    promotion: Promotion = Field(default_factory=Promotion)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _give_every_model_the_common_train(cls, data: Any) -> Any:
+        """Lay each model's own `train` over the experiment's."""
+        common = data.get("train") if isinstance(data, dict) else None
+        if not isinstance(common, dict) or not isinstance(data.get("models"), list | tuple):
+            return data
+        return {**data, "models": [_with_common_train(model, common) for model in data["models"]]}
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> "Experiment":
+        names = [model.name for model in self.models]
+        if len(set(names)) < len(names):
+            raise ValueError(f"every model needs a name of its own, received {', '.join(names)}")
+        return self
+
+    def model(self, name: str) -> Model:
+        """The model of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return {model.name: model for model in self.models}[name]
+
+
+def _with_common_train(model: Any, common: dict[str, Any]) -> Any:
+    own = model.get("train", {}) if isinstance(model, dict) else None
+    return {**model, "train": {**common, **own}} if isinstance(own, dict) else model

@@ -1,0 +1,95 @@
+"""Pydantic's findings as sentences: which key, what was received, what is allowed, what was probably meant."""
+
+import difflib
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+
+def describe_problems(error: ValidationError, schema: type[BaseModel], where: str, data: Any = None) -> str:
+    """One sentence a problem.
+
+    Args:
+        error: what pydantic raised for `schema`.
+        schema: the model that was validated, to list the allowed keys.
+        where: the file or key in which the values stand; opens every sentence.
+        data: what was validated; list items that have a name are then told by it and not by their number.
+    """
+    problems = _without_echoes(error.errors())
+    return "\n".join(_sentence(problem, schema, where, data) for problem in problems)
+
+
+def _without_echoes(problems: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Leave out what only follows from another problem: a list that is short of its wrong items, and the experiment's
+    `train` told again for each model that takes it over."""
+    told = {(problem["loc"], problem["type"]) for problem in problems}
+
+    def is_echo(problem: ErrorDetails) -> bool:
+        location = problem["loc"]
+        inherited = location[:1] == ("models",) and (location[2:], problem["type"]) in told
+        short = problem["type"] == "too_short" and any(
+            other[: len(location)] == location for other, _ in told - {(location, "too_short")}
+        )
+        return inherited or short
+
+    return [problem for problem in problems if not is_echo(problem)]
+
+
+def did_you_mean(received: str, known: list[str]) -> str:
+    """`; did you mean 'x'?` for the closest known word, or nothing."""
+    close = difflib.get_close_matches(received, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _sentence(problem: ErrorDetails, schema: type[BaseModel], where: str, data: Any) -> str:
+    location = [part for part in problem["loc"] if not _is_union_branch(part)]
+    key = ".".join(_named(location, data))
+    opening = f"{where}: {key}" if key else where
+    if problem["type"] == "extra_forbidden":
+        known = sorted(_schema_at(schema, location[:-1]).model_fields)
+        allowed = ", ".join(known) or "none"
+        return f"{opening}: unknown key; allowed here: {allowed}{did_you_mean(str(location[-1]), known)}"
+    if problem["type"] == "missing":
+        return f"{opening}: missing; add it to the file or give it with --set {key}=VALUE"
+    expected = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"{opening}: expected {expected}; received {_shown(problem['input'])}"
+
+
+def _named(location: list[int | str], data: Any) -> list[str]:
+    """The location's parts, a list item by its name where it has one."""
+    parts = []
+    for part in location:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            data = None
+        is_named = isinstance(part, int) and isinstance(data, dict) and "name" in data
+        parts.append(str(data["name"] if is_named else part))
+    return parts
+
+
+def _shown(received: Any) -> str:
+    text = repr(received)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _is_union_branch(part: int | str) -> bool:
+    """Pydantic names the branch of a union in the location: noise for the reader of a YAML file."""
+    return isinstance(part, str) and (part in {"int", "float", "str", "bool"} or "[" in part)
+
+
+def _schema_at(schema: type[BaseModel], location: list[int | str]) -> type[BaseModel]:
+    """The model that stands at a location inside `schema`."""
+    for part in location:
+        if isinstance(part, str) and part in schema.model_fields:
+            schema = _model_in(schema.model_fields[part].annotation) or schema
+    return schema
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The first pydantic model inside an annotation such as `tuple[Model, ...]` or `Model | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_model_in(argument) for argument in get_args(annotation))
+    return next((model for model in found if model), None)

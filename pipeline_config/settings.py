@@ -1,0 +1,77 @@
+"""Where things live, from environment variables; telemetry of every library off."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEFAULTS = {
+    # Telemetry. A value that the user has set stays; MLflow takes only the word "true".
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+    # Noise that would break progress bars. Errors reach the user as sentences.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "MPLBACKEND": "agg",
+    # Prefect's temporary server needs 3 s on a quiet machine; a busy one is no reason to fail.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+}
+
+
+class Settings(BaseSettings):
+    """Places of one installation; each has a value when nothing is set."""
+
+    model_config = SettingsConfigDict(frozen=True)
+
+    darkroom_home: Path = Path(".darkroom")
+    mlflow_tracking_uri: str | None = None
+    prefect_api_url: str | None = None
+
+    @cached_property
+    def home(self) -> Path:
+        """Absolute path of `DARKROOM_HOME`."""
+        return self.darkroom_home.expanduser().absolute()
+
+    @property
+    def data(self) -> Path:
+        """Data that sources downloaded or unpacked."""
+        return self.home / "data"
+
+    @property
+    def cache(self) -> Path:
+        """What can be made again: listings, manifests, decoded pixels."""
+        return self.home / "cache"
+
+    @property
+    def tracking_uri(self) -> str:
+        """Where MLflow writes: `MLFLOW_TRACKING_URI`, or SQLite in the home."""
+        return self.mlflow_tracking_uri or self._embedded_uri
+
+    @property
+    def _embedded_uri(self) -> str:
+        return f"sqlite:///{self.home / 'mlflow.db'}"
+
+    @property
+    def tracks_on_server(self) -> bool:
+        """Whether MLflow is reached over HTTP."""
+        return self.tracking_uri.startswith(("http://", "https://"))
+
+    @property
+    def artifact_location(self) -> str | None:
+        """Where a new MLflow experiment of the embedded store keeps its files; a server decides for itself."""
+        # Compared, and not asked whether the variable is set: MLflow itself sets it once it is told where to write.
+        return (self.home / "artifacts").as_uri() if self.tracking_uri == self._embedded_uri else None
+
+
+def configure_environment() -> Settings:
+    """Set what the libraries read from the environment when they are imported; call before importing any of them."""
+    settings = Settings()
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))
+    return settings
