@@ -1,0 +1,1 @@
+"""One folder a stage, in the order in which data flows through them."""

@@ -1,0 +1,176 @@
+"""Manifest -> pixels -> batches.
+
+Images are decoded once into a memory-mapped uint8 array at the experiment's image size; models, epochs and evaluation
+read from there. Resizing is TensorFlow's antialiased bilinear, the same operation that stands in the models' graphs, so
+that a model served with full-size images sees what it was trained on (to within the rounding to uint8).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tasks import manifest as manifests
+from tasks.files import write_whole
+from tasks.images import ImageReader, Pixels, decode
+from tasks.progress import track
+from tasks.records import Manifest
+
+Positions = npt.NDArray[np.int64]
+PREFETCHED_BATCHES = 2
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Pixels and labels of every image that has a split.
+
+    Attributes:
+        rows: manifest rows in the order of `pixels`, index 0..n-1.
+        path: `.npy` file of the pixels.
+    """
+
+    rows: pd.DataFrame
+    path: Path
+
+    @cached_property
+    def pixels(self) -> Pixels:
+        """`(n, height, width, 3)` uint8 RGB, memory-mapped, read-only."""
+        mapped: Pixels = np.load(self.path, mmap_mode="r")
+        return mapped
+
+    @cached_property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """`(n,)` labels."""
+        return self.rows["label"].to_numpy(np.int64)
+
+    def positions(self, split: str) -> Positions:
+        """Positions of a split's images, ascending."""
+        return np.flatnonzero(self.rows["split"] == split)
+
+
+def open_image_set(manifest: Manifest, cache: Path) -> ImageSet:
+    """The data set's pixels; decoded into `cache` when they are not there yet.
+
+    Raises:
+        OSError: an image that could be decoded when the manifest was made no longer can.
+    """
+    rows = manifests.usable(manifests.read(manifest.path)).dropna(subset="split")
+    rows = rows.sort_values("image_id").reset_index(drop=True)
+    height, width = manifest.image_size
+    path = cache / "pixels" / f"{manifest.digest[:16]}-{height}x{width}.npy"
+    if not path.exists():
+        _decode_all(rows, manifest, path)
+    return ImageSet(rows, path)
+
+
+def read_pixels(manifest: Manifest) -> Callable[[str], Pixels]:
+    """A function from an image's id to its pixels as stored, `(height, width, 3)` uint8 RGB."""
+    rows = manifests.usable(manifests.read(manifest.path))
+    places = dict(zip(rows["image_id"], _places(rows), strict=True))
+    reader = ImageReader(manifest.root, manifest.store)
+    return lambda image_id: decode(reader.read(*places[image_id])).pixels
+
+
+def training_batches(images: ImageSet, batch_size: int, seed: int, augment: "Augment | None" = None) -> Any:
+    """Endless batches of the training images, shuffled fully in every epoch.
+
+    Returns:
+        A `tf.data.Dataset` of `(batch, height, width, 3)` uint8 and `(batch,)` int64; an epoch is
+        `steps_per_epoch(images, batch_size)` of them.
+    """
+    positions = images.positions("train")
+
+    def orders() -> Iterator[Positions]:
+        epoch = 0
+        while True:
+            yield np.random.default_rng([seed, epoch]).permutation(positions)
+            epoch += 1
+
+    import tensorflow as tf
+
+    batches = _dataset(images, orders, batch_size, tf.data.INFINITE_CARDINALITY)
+    return _settled(augment(batches, seed) if augment else batches)
+
+
+def ordered_batches(images: ImageSet, split: str, batch_size: int) -> Any:
+    """One pass over a split in the order of `images.positions(split)`; a `tf.data.Dataset` as in training."""
+    positions = images.positions(split)
+    return _settled(_dataset(images, lambda: iter([positions]), batch_size, _batches(len(positions), batch_size)))
+
+
+def steps_per_epoch(images: ImageSet, batch_size: int) -> int:
+    """Number of batches that hold every training image once."""
+    return _batches(len(images.positions("train")), batch_size)
+
+
+def _batches(images: int, batch_size: int) -> int:
+    return -(-images // batch_size)
+
+
+Augment = Callable[[Any, int], Any]
+"""Batches and a seed -> batches with random changes drawn anew in every one."""
+
+
+def _dataset(images: ImageSet, orders: Callable[[], Iterator[Positions]], batch_size: int, cardinality: int) -> Any:
+    import tensorflow as tf
+
+    def batches() -> Iterator[tuple[Pixels, npt.NDArray[np.int64]]]:
+        for order in orders():
+            for start in range(0, len(order), batch_size):
+                chosen = order[start : start + batch_size]
+                yield images.pixels[chosen], images.labels[chosen]
+
+    shape = (None, *images.pixels.shape[1:])
+    signature = (tf.TensorSpec(shape, tf.uint8), tf.TensorSpec((None,), tf.int64))
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    return dataset.apply(tf.data.experimental.assert_cardinality(cardinality))
+
+
+def _settled(dataset: Any) -> Any:
+    """Prefetched by a fixed number: tf.data's autotuning can leave the training thread idle between epochs."""
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.prefetch(PREFETCHED_BATCHES).with_options(options)
+
+
+def _decode_all(rows: pd.DataFrame, manifest: Manifest, path: Path) -> None:
+    """Fill the `.npy` file at `path`, whole or not at all."""
+    from joblib import Parallel, delayed
+
+    height, width = manifest.image_size
+    reader = ImageReader(manifest.root, manifest.store)
+    jobs = (delayed(_read_resized)(reader, place, (height, width)) for place in _places(rows))
+    with write_whole(path) as temporary:
+        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(len(rows), height, width, 3))
+        decoded = Parallel(n_jobs=-1, prefer="threads", return_as="generator")(jobs)
+        for position, pixels in enumerate(track(decoded, "decoding images", len(rows))):
+            array[position] = pixels
+        array.flush()
+
+
+def _places(rows: pd.DataFrame) -> list[tuple[str | None, int | None]]:
+    """Path and index of every row, as `ImageReader.read` takes them."""
+    pairs = zip(rows["path"], rows["index"], strict=True)
+    return [(None if pd.isna(path) else path, None if pd.isna(index) else int(index)) for path, index in pairs]
+
+
+def _read_resized(reader: ImageReader, place: tuple[str | None, int | None], size: tuple[int, int]) -> Pixels:
+    return resize(decode(reader.read(*place)).pixels, size)
+
+
+def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """Resize `(height, width, 3)` uint8 as the models' graphs do, rounded to uint8."""
+    if pixels.shape[:2] == size:
+        return pixels
+    import tensorflow as tf
+
+    resized = tf.image.resize(pixels, size, method="bilinear", antialias=True).numpy()
+    rounded: Pixels = np.clip(np.rint(resized), 0, 255).astype(np.uint8)
+    return rounded

@@ -1,0 +1,72 @@
+"""What people see while a run goes on: lines and progress bars on stderr, nothing on stdout."""
+
+import atexit
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+Item = TypeVar("Item")
+
+# A descriptor of its own: libraries whose native code writes to stderr are muted by turning descriptor 2 away.
+_stderr = os.fdopen(os.dup(2), "w")
+atexit.register(_stderr.close)
+console = Console(file=_stderr, highlight=False, width=None if os.isatty(2) else 120)
+
+
+class Bar:
+    """One progress bar."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress, self._task = progress, task
+
+    def advance(self, steps: int = 1) -> None:
+        """So many steps more are done."""
+        self._progress.advance(self._task, steps)
+
+    def note(self, text: str) -> None:
+        """A few words behind the bar, as the loss so far."""
+        self._progress.update(self._task, note=text)
+
+    def shrink_to_done(self) -> None:
+        """No more steps will come: the work ended early, and well."""
+        self._progress.update(self._task, total=self._progress.tasks[self._task].completed)
+
+
+@contextmanager
+def bar(description: str, total: int) -> Iterator[Bar]:
+    """A bar that stays, complete, when the block ends; silent where there is no terminal or `console.quiet` is set."""
+    columns = (
+        TextColumn("{task.description:<28}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console, disable=console.quiet or not console.is_terminal) as progress:
+        yield Bar(progress, progress.add_task(description, total=total, note=""))
+
+
+def track(items: Iterable[Item], description: str, total: int) -> Iterator[Item]:
+    """The items, with a bar that counts them."""
+    with bar(description, total) as shown:
+        for item in items:
+            yield item
+            shown.advance()
+
+
+def say(sentence: str) -> None:
+    """One line for people."""
+    console.print(sentence, markup=False, soft_wrap=True)

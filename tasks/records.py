@@ -1,0 +1,124 @@
+"""Small frozen records that stages hand to each other: ids, digests, paths; never arrays or models."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source found, before any image was opened.
+
+    Attributes:
+        path: Parquet table with `source`, `path` or `index`, `label`, `class_name`, `split` (as given, or null).
+        class_names: in label order.
+        root: folder that the table's `path` column starts from, or None.
+        store: Arrow file of encoded images that the `index` column counts in, or None.
+        licence: as the source states it, or None.
+        citation: as the source states it, or None.
+        notes: sentences about what the source left out, for the report.
+    """
+
+    path: Path
+    class_names: tuple[str, ...]
+    root: Path | None
+    store: Path | None
+    licence: str | None = None
+    citation: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A data set: the table of `tasks/manifest.py` and where its pixels are.
+
+    Attributes:
+        path: Parquet table, one row an image, quarantined ones included.
+        digest: names the data set's version: 64 hex digits over ids, labels, splits, boxes, status.
+        test_digest: the same over the usable test rows alone; models compare only where it is equal.
+        image_size: height and width given to the models.
+        class_names, root, store: as in `Listing`.
+    """
+
+    path: Path
+    digest: str
+    test_digest: str
+    class_names: tuple[str, ...]
+    image_size: tuple[int, int]
+    root: Path | None
+    store: Path | None
+
+
+@dataclass(frozen=True)
+class ValidationReport:
+    """Outcome of the checks over a manifest.
+
+    Attributes:
+        folder: holds `validation_report.md` and `validation_report.json`.
+        failures: sentences of what failed at severity critical; empty when the data may be used.
+        warnings: sentences of what failed at severity warning.
+    """
+
+    folder: Path
+    failures: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model in MLflow that has not met the test rows.
+
+    Attributes:
+        metrics: `chosen_val_accuracy`, `fit_seconds` and the like; names of `pipeline_config/metric_names.py`.
+    """
+
+    name: str
+    family: str
+    run_id: str
+    model_id: str
+    model_uri: str
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EvaluatedModel:
+    """A trained model with its predictions on the test rows.
+
+    Attributes:
+        predictions: Parquet table `image_id, label, probability of each class`.
+        test_digest: digest of the test rows it was evaluated on.
+        metrics: those of training and the `test_…` ones.
+    """
+
+    name: str
+    family: str
+    run_id: str
+    model_id: str
+    model_uri: str
+    predictions: Path
+    test_digest: str
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One condition of promotion and its verdict, told in a sentence."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the registry decided.
+
+    Attributes:
+        decision: `promoted` (the challenger became champion), `kept` (the champion stays, nothing is wrong),
+            `refused` (a threshold or a comparison failed) or `disabled`.
+        version: of the registered challenger; None when nothing new was registered.
+    """
+
+    decision: str
+    version: int | None
+    gates: tuple[Gate, ...]
+    detail: str

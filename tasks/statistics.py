@@ -1,0 +1,78 @@
+"""Uncertainty of a metric, and the paired test: shared by evaluation and promotion."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+BOOTSTRAP_SAMPLES = 2_000
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % confidence interval."""
+
+    low: float
+    high: float
+
+
+def accuracy_interval(correct: npt.NDArray[np.bool_]) -> Interval:
+    """95 % interval of an accuracy.
+
+    Percentile bootstrap (Efron & Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13). Where all or none are
+    correct every resample is alike and the bootstrap would claim certainty; there the exact binomial interval
+    (Clopper & Pearson, 1934) is given.
+
+    Args:
+        correct: `(n,)`, whether each prediction is right; n >= 1.
+    """
+    from scipy import stats
+
+    hits, total = int(correct.sum()), len(correct)
+    if hits in {0, total}:
+        exact = stats.binomtest(hits, total).proportion_ci(0.95, method="exact")
+        return Interval(float(exact.low), float(exact.high))
+    # A resample of n outcomes of which a share p is right holds Binomial(n, p) right ones: drawing that number at
+    # once is the same bootstrap, without n x samples memory.
+    resampled = np.random.default_rng(_SEED).binomial(total, hits / total, BOOTSTRAP_SAMPLES) / total
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return Interval(float(low), float(high))
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """Two models on the same rows.
+
+    Attributes:
+        only_first: rows that only the first model gets right.
+        only_second: rows that only the second model gets right.
+        p_value: two-sided, of the hypothesis that neither is better.
+    """
+
+    only_first: int
+    only_second: int
+    p_value: float
+
+    def first_is_worse(self, alpha: float = 0.05) -> bool:
+        """Whether the first is worse by more than chance explains."""
+        return self.only_first < self.only_second and self.p_value < alpha
+
+    def first_is_better(self, alpha: float = 0.05) -> bool:
+        """Whether the first is better by more than chance explains."""
+        return self.only_first > self.only_second and self.p_value < alpha
+
+
+def mcnemar(first_correct: npt.NDArray[np.bool_], second_correct: npt.NDArray[np.bool_]) -> PairedTest:
+    """Exact McNemar test (McNemar 1947; exact binomial form) on the rows where two models differ.
+
+    Args:
+        first_correct, second_correct: `(n,)`, whether each model's prediction of each row is right, in one order.
+    """
+    from scipy import stats
+
+    only_first = int((first_correct & ~second_correct).sum())
+    only_second = int((~first_correct & second_correct).sum())
+    differing = only_first + only_second
+    p_value = stats.binomtest(only_first, differing).pvalue if differing else 1.0
+    return PairedTest(only_first, only_second, float(p_value))
