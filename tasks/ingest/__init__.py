@@ -1,0 +1,1 @@
+"""Source -> listing: which images there are, with their labels."""

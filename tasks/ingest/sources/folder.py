@@ -1,0 +1,110 @@
+"""A folder with one folder a class; or with `train`, `validation`, `test` folders (any case) that hold them."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from pipeline_config.errors import DataError
+from pipeline_config.experiment import Section
+from tasks.ingest.found import Description, FoundImages
+
+SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+LEFTOVERS = {"__MACOSX", "Thumbs.db", "desktop.ini"}  # hidden ones, as .ipynb_checkpoints, go by their dot
+
+
+class Options(Section):
+    """Options of a folder of images."""
+
+    path: Path
+
+
+def describe(options: Options) -> Description:
+    """Classes and number of files; the size of the first image that can be opened.
+
+    Raises:
+        DataError: the folder is missing or holds no class folder.
+    """
+    found = _list(options.path)
+    return Description(found.class_names, _first_size(found), len(found.table))
+
+
+def list_images(options: Options, storage: Path) -> FoundImages:  # noqa: ARG001 - nothing is stored: the files are there
+    """Every file below the class folders; leftovers of other programs are named in the notes and left out.
+
+    Raises:
+        DataError: the folder is missing or holds no class folder.
+    """
+    return _list(options.path)
+
+
+def _list(path: Path) -> FoundImages:
+    root = path.expanduser().absolute()
+    if not root.is_dir():
+        raise DataError(
+            f"dataset.path: no folder {root}; put there one folder a class, or give another --set dataset.path"
+        )
+    left_out: list[str] = []
+    folders = list(_class_folders(root, left_out))
+    if not folders:
+        raise DataError(f"dataset.path: {root} holds no folders; expected one folder a class with images in it")
+    class_names = tuple(sorted({folder.name for _, folder in folders}))
+    rows = [row for split, folder in folders for row in _rows(root, split, folder, left_out)]
+    table = pd.DataFrame(rows, columns=["path", "class_name", "split"])
+    table["label"] = table["class_name"].map({name: label for label, name in enumerate(class_names)}).astype("int64")
+    table["source"] = "folder"
+    notes = (f"left out, no images of a class: {', '.join(sorted(left_out))}",) if left_out else ()
+    return FoundImages(table, class_names, root=root, notes=notes)
+
+
+def _class_folders(root: Path, left_out: list[str]) -> Iterator[tuple[str | None, Path]]:
+    """Given split (or None) and folder of each class, sorted."""
+    folders = [entry for entry in _entries(root, root, left_out) if entry.is_dir()]
+    if folders and all(folder.name.lower() in SPLIT_FOLDERS for folder in folders):
+        for folder in folders:
+            for entry in _entries(root, folder, left_out):
+                if entry.is_dir():
+                    yield SPLIT_FOLDERS[folder.name.lower()], entry
+    else:
+        yield from ((None, folder) for folder in folders)
+
+
+def _entries(root: Path, folder: Path, left_out: list[str]) -> list[Path]:
+    """What stands in a folder, sorted; hidden and leftover names go to `left_out`."""
+    kept = []
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith(".") or entry.name in LEFTOVERS:
+            left_out.append(str(entry.relative_to(root)))
+        else:
+            kept.append(entry)
+    return kept
+
+
+def _rows(root: Path, split: str | None, folder: Path, left_out: list[str]) -> Iterator[tuple[str, str, str | None]]:
+    """Path, class and given split of every file at any depth below a class folder."""
+    for entry in _entries(root, folder, left_out):
+        if entry.is_dir():
+            for path, _, _ in _rows(root, split, entry, left_out):
+                yield path, folder.name, split
+        else:
+            yield os.fspath(entry.relative_to(root)), folder.name, split
+
+
+def _first_size(found: FoundImages) -> tuple[int, int] | None:
+    for path in found.table["path"]:
+        try:
+            with Image.open(Path(str(found.root)) / path) as image:
+                return image.height, image.width
+        except (OSError, Image.DecompressionBombError):
+            continue
+    return None
