@@ -1,0 +1,1 @@
+"""Manifest -> manifest with a split for every image."""

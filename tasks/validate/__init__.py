@@ -1,0 +1,1 @@
+"""Listing -> manifest: every image decoded once, and expectations over the whole set."""

@@ -1,0 +1,39 @@
+"""Fixtures that several unit tests share: manifests and listings, made here."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tasks.manifest import conform
+from tasks.records import Listing
+
+
+@pytest.fixture(scope="session")
+def make_manifest() -> Callable[..., pd.DataFrame]:
+    """`make_manifest(per_class, cat=12)`: a sound manifest with so many images a class, `cat` having 12."""
+
+    def make(**images: int) -> pd.DataFrame:
+        rows = [(label, name, i) for label, (name, count) in enumerate(images.items()) for i in range(count)]
+        labels, names, numbers = zip(*rows, strict=True)
+        ids = [f"{position:064x}" for position in range(len(rows))]
+        table = pd.DataFrame({"image_id": ids, "label": labels, "class_name": names, "sha256": ids, "group": ids})
+        paths = [f"{name}/{number:03}.png" for name, number in zip(names, numbers, strict=True)]
+        sizes = {"width": 32, "height": 24, "mode": "RGB", "bytes": 900}
+        return conform(table.assign(source="folder", path=paths, phash="0" * 16, status="ok", **sizes))
+
+    return make
+
+
+@pytest.fixture
+def list_files(tmp_path: Path) -> Callable[..., Listing]:
+    """`list_files(root, ["a.png", …])`: a listing of these files, all of class `cat`."""
+
+    def make(root: Path, paths: list[str], **columns: object) -> Listing:
+        path = tmp_path / "listing.parquet"
+        table = pd.DataFrame({"source": "folder", "path": paths, "label": 0, "class_name": "cat", "split": None})
+        table.assign(**columns).to_parquet(path)
+        return Listing(path=path, class_names=("cat", "dog"), root=root, store=None)
+
+    return make
