@@ -1,0 +1,1 @@
+"""Manifest and model of the experiment -> trained model in MLflow."""

@@ -1,0 +1,43 @@
+"""Convolutions and max-pooling, without normalisation (recipe R4a: CIFAR-10, 2,196,810 parameters, 0.81 reported)."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from tasks.train.layers import check_poolings, classifier, raw_pixels
+
+SMALLEST = {"filters": [4], "convolutions": 1, "dense_units": [8]}
+
+
+def build(
+    input_shape: tuple[int, int, int],
+    num_outputs: int,
+    *,
+    filters: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [64, 128, 256],  # noqa: B006 - never changed
+    convolutions: Annotated[int, Field(ge=1)] = 2,
+    dense_units: list[Annotated[int, Field(ge=1)]] = [256],  # noqa: B006 - never changed
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+) -> Any:
+    """A Keras model from raw pixels to probabilities.
+
+    Args:
+        input_shape: height, width, 3; images of other sizes are resized to it in the graph.
+        num_outputs: number of classes.
+        filters: of each block's 3×3 same ReLU convolutions; one block each, a 2×2 max-pooling at its end.
+        convolutions: in each block.
+        dense_units: of the ReLU layers between Flatten and softmax.
+        dropout: share dropped after each dense layer.
+
+    Raises:
+        ConfigurationError: more blocks than the image can be halved.
+    """
+    import keras
+    from keras import layers
+
+    check_poolings(input_shape, len(filters))
+    pixels, x = raw_pixels(input_shape)
+    for width in filters:
+        for _ in range(convolutions):
+            x = layers.Conv2D(width, 3, padding="same", activation="relu")(x)
+        x = layers.MaxPooling2D()(x)
+    return keras.Model(pixels, classifier(x, num_outputs, dense_units, dropout), name="cnn_plain")

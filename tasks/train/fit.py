@@ -1,0 +1,161 @@
+"""Fit a model on the training images, watch the validation images, never see the test images."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline_config.errors import DarkroomError
+from pipeline_config.experiment import Train
+from tasks import predictions
+from tasks.input_pipeline import ImageSet, ordered_batches, steps_per_epoch, training_batches
+from tasks.prediction import BATCH_SIZE, predict_split
+from tasks.progress import Bar, bar
+from tasks.train.augmentation import augment_with
+
+History = dict[str, list[float]]
+"""Metric -> one value an epoch: train_loss, train_accuracy, val_loss, val_accuracy."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a training went.
+
+    Attributes:
+        history: one value an epoch; one only where the model has no epochs.
+        chosen_epoch: the epoch, from 1, whose weights the model holds now.
+        seconds: of fitting, validation after each epoch included.
+        images_seen: training images, counted once for each time they were used.
+    """
+
+    history: History
+    chosen_epoch: int
+    seconds: float
+    images_seen: int
+
+
+def fit_model(model: Any, images: ImageSet, train: Train, name: str) -> Fit:
+    """Fit in place.
+
+    Args:
+        model: an unfitted Keras model or scikit-learn classifier of raw pixels.
+        images: training and validation rows are used.
+        train: the model's settings.
+        name: for the progress bar.
+
+    Raises:
+        DarkroomError: the loss became infinite or not a number.
+    """
+    fit = _fit_sklearn if hasattr(model, "predict_proba") else _fit_keras
+    return fit(model, images, train, name)
+
+
+def _fit_keras(model: Any, images: ImageSet, train: Train, name: str) -> Fit:
+    import keras
+
+    steps = steps_per_epoch(images, train.batch_size)
+    augment = augment_with(train.augmentation) if train.augmentation else None
+    compile_model(model, train, steps)
+    with bar(f"training {name}", train.epochs * steps) as shown:
+        callbacks: list[Any] = [_watch(shown, name)]
+        if train.early_stopping_patience:
+            callbacks.append(
+                keras.callbacks.EarlyStopping(
+                    "val_loss", patience=train.early_stopping_patience, restore_best_weights=True
+                )
+            )
+        started = time.perf_counter()
+        recorded = model.fit(
+            training_batches(images, train.batch_size, train.seed, augment),
+            validation_data=ordered_batches(images, "validation", BATCH_SIZE),
+            epochs=train.epochs,
+            steps_per_epoch=steps,
+            callbacks=callbacks,
+            shuffle=False,  # the batches are shuffled already
+            verbose=0,
+        ).history
+        seconds = time.perf_counter() - started
+        shown.shrink_to_done()
+    history = _named(recorded)
+    epochs = len(history["train_loss"])
+    chosen = int(np.argmin(history["val_loss"])) + 1 if train.early_stopping_patience else epochs
+    return Fit(history, chosen, seconds, epochs * len(images.positions("train")))
+
+
+def compile_model(model: Any, train: Train, steps: int) -> None:
+    """Give a Keras model its optimiser, loss and metrics.
+
+    Args:
+        model: outputs probabilities.
+        train: the model's settings.
+        steps: batches of an epoch, for the learning-rate schedule.
+    """
+    model.compile(
+        optimizer=_optimizer(train, steps),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=False,  # "auto" compiles, which makes convolutions slower on a CPU
+    )
+
+
+def _fit_sklearn(model: Any, images: ImageSet, train: Train, name: str) -> Fit:  # noqa: ARG001 - it has no epochs
+    positions = images.positions("train")
+    with bar(f"training {name}", 1) as shown:
+        started = time.perf_counter()
+        model.fit(images.pixels[positions], images.labels[positions])
+        seconds = time.perf_counter() - started
+        shown.advance()
+    return Fit(_history_of_one(model, images), 1, seconds, len(positions))
+
+
+def _history_of_one(model: Any, images: ImageSet) -> History:
+    """Loss and accuracy of a model that has no epochs, on training and validation images."""
+    class_names = tuple(map(str, range(int(images.labels.max()) + 1)))
+    history: History = {}
+    for split, prefix in (("train", "train"), ("validation", "val")):
+        table = predict_split(model, images, split, class_names)
+        history[f"{prefix}_loss"] = [predictions.log_loss(table)]
+        history[f"{prefix}_accuracy"] = [float(predictions.correct(table).mean())]
+    return history
+
+
+def _named(recorded: dict[str, list[float]]) -> History:
+    """Keras's names -> ours."""
+    return {key if key.startswith("val_") else f"train_{key}": list(map(float, recorded[key])) for key in recorded}
+
+
+def _optimizer(train: Train, steps: int) -> Any:
+    import keras
+
+    rate: Any = train.learning_rate
+    if train.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(train.learning_rate, decay_steps=train.epochs * steps)
+    optimizers = {
+        "adam": keras.optimizers.Adam,
+        "rmsprop": keras.optimizers.RMSprop,
+        "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=0.9, nesterov=True),
+    }
+    return optimizers[train.optimizer](rate)
+
+
+def _watch(shown: Bar, name: str) -> Any:
+    """A Keras callback that moves the bar, and ends a training whose loss is lost."""
+    import keras
+
+    class Watch(keras.callbacks.Callback):  # type: ignore[misc] # keras has no types
+        def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+            shown.advance()
+            loss = (logs or {}).get("loss", 0.0)
+            if not math.isfinite(loss):
+                raise DarkroomError(
+                    f"models.{name}: the training loss became {loss} at step {batch + 1} of an epoch; "
+                    f"expected a finite number; a lower train.learning_rate is the usual mend"
+                )
+
+        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+            logs = logs or {}
+            shown.note(f"epoch {epoch + 1}: val_loss {logs['val_loss']:.3f}, val_accuracy {logs['val_accuracy']:.3f}")
+
+    return Watch()
