@@ -1,0 +1,1 @@
+"""Trained model and test rows -> predictions table, metrics, pictures."""

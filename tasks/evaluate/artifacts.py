@@ -1,0 +1,74 @@
+"""The folder `evaluation/` of a run: every file from one predictions table."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tasks import predictions
+from tasks.evaluate.confusion_matrix import draw_confusion_matrix
+from tasks.evaluate.gallery import draw_confident_mistakes
+from tasks.evaluate.metrics import classification_report, confusion_counts, test_metrics
+from tasks.evaluate.text_report import matrix_text, report_text
+from tasks.files import write_whole
+
+
+def write_evaluation(
+    table: pd.DataFrame, read_pixels: Callable[[str], npt.NDArray[np.uint8]], folder: Path, title: str
+) -> dict[str, float]:
+    """Write predictions, metrics, report, confusion matrices and gallery of one model.
+
+    Args:
+        table: of `tasks/predictions.py`, at least one row.
+        read_pixels: gives the `(height, width, 3)` uint8 RGB of an `image_id`.
+        folder: made if need be; files of these names in it are replaced.
+        title: names the model in the pictures.
+
+    Returns:
+        The metrics of `metrics.test_metrics`.
+
+    Raises:
+        ValueError: the table has no rows.
+    """
+    metrics = test_metrics(table)
+    predictions.write(table, folder / "predictions.parquet")
+    _write_text(folder / "metrics.json", _as_json(metrics))
+    _write_report(table, folder)
+    _write_confusion(table, folder, f"{title}: {_headline(metrics, len(table))}")
+    mistakes_title = f"{title}: the most confident mistakes (true class → predicted class, its probability)"
+    draw_confident_mistakes(table, read_pixels, folder / "confident_mistakes.png", mistakes_title)
+    return metrics
+
+
+def _write_report(table: pd.DataFrame, folder: Path) -> None:
+    report = classification_report(table)
+    _write_text(folder / "classification_report.csv", report.to_csv())
+    _write_text(folder / "classification_report.txt", report_text(report))
+
+
+def _write_confusion(table: pd.DataFrame, folder: Path, title: str) -> None:
+    names, counts = predictions.class_names(table), confusion_counts(table)
+    frame = pd.DataFrame(counts, index=pd.Index(names, name="true"), columns=names)
+    _write_text(folder / "confusion_matrix.csv", frame.to_csv())
+    _write_text(folder / "confusion_matrix.txt", matrix_text(counts, names))
+    draw_confusion_matrix(counts, names, folder / "confusion_matrix.png", normalised=False, title=title)
+    draw_confusion_matrix(counts, names, folder / "confusion_matrix_normalised.png", normalised=True, title=title)
+
+
+def _headline(metrics: dict[str, float], rows: int) -> str:
+    accuracy, low, high = (metrics[f"test_accuracy{end}"] for end in ("", "_low", "_high"))
+    return f"accuracy {accuracy:.1%} (95% interval {low:.1%} to {high:.1%}) on {rows:,} test rows"
+
+
+def _as_json(metrics: dict[str, float]) -> str:
+    """The metrics as JSON, which has no NaN: null stands for it."""
+    return json.dumps({name: value if math.isfinite(value) else None for name, value in metrics.items()}, indent=2)
+
+
+def _write_text(path: Path, text: str) -> None:
+    with write_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
