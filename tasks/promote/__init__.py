@@ -1,0 +1,1 @@
+"""Evaluated models -> challenger, gates, champion."""

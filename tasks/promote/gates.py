@@ -1,0 +1,110 @@
+"""Conditions of promotion, each with its verdict in a sentence. Pure: metrics and predictions in, gates out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pipeline_config.metric_names import HIGHER_IS_BETTER
+from tasks import predictions
+from tasks.records import EvaluatedModel, Gate
+from tasks.statistics import PairedTest, mcnemar
+
+WORTH_MOVING = "worth_moving"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two models that are compared: what it was made from and what it predicted.
+
+    Attributes:
+        title: as sentences name it.
+        predictions: table of the test rows.
+        test_digest, data_digest: None where its run does not tell.
+    """
+
+    title: str
+    predictions: pd.DataFrame
+    test_digest: str | None
+    data_digest: str | None
+
+
+def choose_challenger(models: Sequence[EvaluatedModel], metric: str) -> EvaluatedModel:
+    """The best model by a validation metric; of equals the one with the lower validation loss, then the faster fit.
+
+    Args:
+        models: at least one.
+        metric: val_accuracy or val_loss.
+    """
+    sign = -1 if HIGHER_IS_BETTER[f"chosen_{metric}"] else 1
+    return min(
+        models,
+        key=lambda model: (
+            sign * model.metrics[f"chosen_{metric}"],
+            model.metrics["chosen_val_loss"],
+            model.metrics["fit_seconds"],
+        ),
+    )
+
+
+def threshold_gates(metrics: Mapping[str, float], thresholds: Mapping[str, float]) -> list[Gate]:
+    """A gate for each threshold: a lower bound, or an upper one where lower is better."""
+    return [_threshold_gate(name, metrics.get(name), bound) for name, bound in thresholds.items()]
+
+
+def _threshold_gate(name: str, value: float | None, bound: float) -> Gate:
+    gate = f"threshold_{name}"
+    if value is None:
+        return Gate(gate, False, f"{name} was not measured for this model; expected a value to hold against {bound:g}")
+    higher = HIGHER_IS_BETTER[name]
+    passed = value >= bound if higher else value <= bound
+    wanted = "at least" if higher else "at most"
+    return Gate(gate, passed, f"{name} is {value:.4g}; expected {wanted} {bound:g}")
+
+
+def champion_gates(challenger: Side, champion: Side) -> list[Gate]:
+    """Whether the challenger may take the champion's place: compared by a paired test on the same test rows."""
+    if challenger.test_digest != champion.test_digest:
+        return [_other_rows(challenger, champion)]
+    ours, theirs = _in_one_order(challenger.predictions, champion.predictions)
+    test = mcnemar(predictions.correct(ours), predictions.correct(theirs))
+    counts = _counts(challenger, champion, ours, theirs, test)
+    not_worse = not test.first_is_worse()
+    verdict = "not worse beyond chance" if not_worse else "worse beyond chance"
+    return [
+        Gate("same_test_rows", True, f"both were evaluated on the same {len(ours)} test rows"),
+        Gate("not_worse_than_champion", not_worse, f"{verdict}: {counts}"),
+        _worth_moving(challenger, champion, test, counts),
+    ]
+
+
+def _worth_moving(challenger: Side, champion: Side, test: PairedTest, counts: str) -> Gate:
+    """On the data that the champion has seen, a tie is no reason to move the alias."""
+    if challenger.data_digest != champion.data_digest:
+        return Gate(WORTH_MOVING, True, "the challenger was trained on newer data")
+    if test.first_is_better():
+        return Gate(WORTH_MOVING, True, f"better beyond chance: {counts}")
+    return Gate(WORTH_MOVING, False, f"the same data, and not better beyond chance: {counts}; the champion stays")
+
+
+def _other_rows(challenger: Side, champion: Side) -> Gate:
+    return Gate(
+        "same_test_rows",
+        False,
+        f"{challenger.title} was evaluated on test rows {str(challenger.test_digest)[:12]}, {champion.title} on "
+        f"{str(champion.test_digest)[:12]}; only models with the same test rows can be compared; "
+        "evaluate both on one data set, or start over under another experiment name",
+    )
+
+
+def _in_one_order(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    ours, theirs = ours.sort_values("image_id"), theirs.sort_values("image_id")
+    return ours.reset_index(drop=True), theirs.reset_index(drop=True)
+
+
+def _counts(challenger: Side, champion: Side, ours: pd.DataFrame, theirs: pd.DataFrame, test: PairedTest) -> str:
+    right = [int(predictions.correct(table).sum()) for table in (ours, theirs)]
+    return (
+        f"{challenger.title} has {right[0]} of {len(ours)} right, {champion.title} {right[1]}; "
+        f"{test.only_first} and {test.only_second} of them alone, McNemar p = {test.p_value:.3f}"
+    )
