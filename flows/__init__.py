@@ -1,0 +1,1 @@
+"""The DAG: one flow a file; a flow only wires tasks."""

@@ -1,0 +1,183 @@
+"""`darkroom`: a thin command for each flow."""
+
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from pipeline_config.errors import DarkroomError
+from pipeline_config.settings import Settings, configure_environment
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+ExperimentArgument = Annotated[str, typer.Argument(help="name of a shipped experiment, or path of a YAML file")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="dotted.key=value; may be given several times")]
+JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object on stdout, nothing for people")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="show the traceback of an error")]
+
+Answer = dict[str, Any]
+
+
+@app.command()
+def run(
+    experiment: ExperimentArgument, set_: SetOption = None, json_: JsonOption = False, debug: DebugOption = False
+) -> None:
+    """Run an experiment from its data to the registry's decision."""
+    _answer(lambda: _run(experiment, set_ or []), json_, debug)
+
+
+def _run(experiment: str, overrides: list[str]) -> Answer:
+    from flows.start import check_places, load_checked, warm_up
+
+    started = time.perf_counter()
+    load_checked(experiment, overrides)
+    check_places(Settings())
+    warm_up(Settings())
+    from flows.pipeline import ModelsFailed, pipeline
+    from flows.summary import as_json, show_result
+
+    try:
+        result = pipeline(experiment, overrides)
+    except ModelsFailed as error:
+        show_result(error.result)
+        error.answer = as_json(error.result, time.perf_counter() - started)
+        raise
+    show_result(result)
+    return as_json(result, time.perf_counter() - started)
+
+
+@app.command()
+def check(
+    experiment: ExperimentArgument, set_: SetOption = None, json_: JsonOption = False, debug: DebugOption = False
+) -> None:
+    """Validate an experiment file and build its models without data; nothing is downloaded or trained."""
+
+    def answer() -> Answer:
+        from flows.check import check_experiment
+
+        return check_experiment(experiment, set_ or [])
+
+    _answer(answer, json_, debug)
+
+
+@app.command()
+def prepare(
+    experiment: ExperimentArgument, set_: SetOption = None, json_: JsonOption = False, debug: DebugOption = False
+) -> None:
+    """Ingest, validate and split the data of an experiment; train nothing."""
+    _answer(lambda: _prepare(experiment, set_ or []), json_, debug)
+
+
+def _prepare(experiment: str, overrides: list[str]) -> Answer:
+    from flows.start import check_places, load_checked
+
+    config = load_checked(experiment, overrides)
+    check_places(Settings())
+    from flows import prepare as stage
+    from flows.summary import show_prepared
+
+    prepared = stage.prepare(config)
+    show_prepared(prepared)
+    stage.refuse_bad_data(prepared)
+    return {"status": "done", "data_digest": prepared.manifest.digest, "manifest": str(prepared.manifest.path)}
+
+
+@app.command()
+def promote(
+    run_id: Annotated[str, typer.Argument(help="of a train run that was evaluated")],
+    json_: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Propose one model of an earlier run to the registry; exit code 4 when a gate refuses it."""
+    _answer(lambda: _promote(run_id), json_, debug)
+
+
+def _promote(run_id: str) -> Answer:
+    from flows.start import check_places, warm_up
+
+    check_places(Settings())
+    warm_up(Settings())
+    from flows.promote import promote_run
+    from flows.summary import show_decision
+
+    decision = promote_run(run_id)
+    show_decision(decision)
+    return {"status": "done", **asdict(decision)}
+
+
+@app.command(name="list")
+def list_(what: Annotated[str, typer.Argument(help="families, sources or experiments")]) -> None:
+    """List what can be named in an experiment file."""
+    from pipeline_config.loading import shipped_experiments
+    from tasks.ingest.listing import source_names
+    from tasks.train.registry import family_names
+
+    known = {"families": family_names, "sources": source_names, "experiments": shipped_experiments}
+    if what not in known:
+        raise typer.BadParameter(f"expected one of {', '.join(known)}; received '{what}'")
+    print("\n".join(known[what]()))
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option(help="on 127.0.0.1")] = 5000) -> None:
+    """Open what was logged in the MLflow UI, until Ctrl-C."""
+    settings = Settings()
+    if settings.tracks_on_server:
+        print(f"Runs are logged on a server with its own UI: {settings.tracking_uri}")
+        return
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", settings.tracking_uri]
+    command += ["--default-artifact-root", str(settings.artifact_location), "--host", "127.0.0.1", "--port", str(port)]
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # two processes instead of ten
+    print(f"MLflow UI: http://127.0.0.1:{port}", flush=True)
+    os.execv(sys.executable, [*command, "--workers", "1"])
+
+
+def _answer(action: Callable[[], Answer], as_json: bool, debug: bool) -> None:
+    """Run a command's action; its answer, or its error as a sentence, reaches the user in the form asked for."""
+    from tasks.progress import console, say
+
+    console.quiet = as_json
+    code = 0
+    try:
+        answer = action()
+    except KeyboardInterrupt:
+        code, answer = 1, {"status": "interrupted", "error": "interrupted"}
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        code, answer = _told(error)
+    if as_json:
+        print(json.dumps(answer, allow_nan=False, default=str), flush=True)
+    elif "error" in answer:
+        say(f"darkroom: {answer['error']}")
+    raise typer.Exit(code)
+
+
+def _told(error: Exception) -> tuple[int, Answer]:
+    """Exit code and answer for an error."""
+    from tasks.disk import full_sentence, is_disk_full
+
+    partial = getattr(error, "answer", {"status": "failed"})
+    if isinstance(error, DarkroomError) and not is_disk_full(error):
+        return error.exit_code, {**partial, "error": str(error), "exit_code": error.exit_code}
+    if is_disk_full(error):
+        sentence = full_sentence(Settings().home, "the disk is full")
+    else:
+        sentence = f"{type(error).__name__}: {' '.join(str(error).split())}; --debug shows where"
+    return 1, {**partial, "error": sentence, "exit_code": 1}
+
+
+def main() -> None:
+    """The command."""
+    configure_environment()
+    app()
+
+
+if __name__ == "__main__":
+    main()

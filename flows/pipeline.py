@@ -1,0 +1,132 @@
+"""The whole chain: prepare, train, evaluate, promote, below one pipeline run in MLflow."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from flows.evaluate import evaluate
+from flows.prepare import Prepared, prepare, refuse_bad_data
+from flows.promote import promote
+from flows.train import Failure, train
+from pipeline_config.errors import DarkroomError
+from pipeline_config.experiment import Experiment
+from pipeline_config.loading import load_experiment
+from pipeline_config.settings import Settings
+from tasks import tracking
+from tasks.promote.gates import choose_challenger
+from tasks.records import Decision, EvaluatedModel
+from tasks.tracking import RunTags
+
+
+@dataclass(frozen=True)
+class PipelineResult:
+    """What a pipeline run came to.
+
+    Attributes:
+        best: the best model by the validation metric.
+        failures: models that failed, with the reason; the others are in `models`.
+        seconds: wall time of each stage.
+    """
+
+    experiment: str
+    pipeline_run_id: str
+    data_digest: str
+    models: tuple[EvaluatedModel, ...]
+    best: EvaluatedModel
+    decision: Decision
+    failures: tuple[Failure, ...]
+    seconds: dict[str, float]
+    tracking_uri: str
+
+
+class ModelsFailed(DarkroomError):
+    """Some models failed; `result` holds what the others came to."""
+
+    def __init__(self, result: PipelineResult) -> None:
+        reasons = "; ".join(f"{failure.name}: {failure.reason}" for failure in result.failures)
+        super().__init__(f"{len(result.failures)} of the models failed, the others are evaluated: {reasons}")
+        self.result = result
+        self.answer: dict[str, object] = {"status": "failed_models"}
+
+
+@dataclass
+class Clock:
+    """Wall time of named stages."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a block."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = time.perf_counter() - started
+
+
+@flow(name="pipeline", flow_run_name="{experiment}")
+def pipeline(experiment: str, overrides: list[str] | None = None) -> PipelineResult:
+    """Run an experiment from its data to the registry's decision.
+
+    Args:
+        experiment: a shipped experiment's name, or the path of a YAML file.
+        overrides: `dotted.key=value`, as with `--set`.
+
+    Raises:
+        ConfigurationError: the file or an override is wrong.
+        DataError: the data failed validation; nothing was trained.
+        ModelsFailed: some models failed; the others were trained, evaluated and considered for promotion.
+    """
+    config = load_experiment(experiment, overrides)
+    tags = RunTags(config.name, tracking.config_digest(config), flow_run.id)
+    with tracking.run("pipeline", f"pipeline {config.name}", tags) as run_id:
+        tracking.log_configuration(run_id, config)
+        result = _run_stages(config, tags, run_id)
+        tracking.log_metrics(run_id, result.best.metrics)
+        if result.failures:
+            raise ModelsFailed(result)
+    return result
+
+
+def _run_stages(config: Experiment, tags: RunTags, run_id: str) -> PipelineResult:
+    clock = Clock()
+    with clock.stage("prepare"):
+        prepared = _prepare(config, run_id)
+    manifest = prepared.manifest
+    tags = replace(tags, data_digest=manifest.digest, test_digest=manifest.test_digest)
+    tracking.set_tags(run_id, tags.as_tags("pipeline"))
+    with clock.stage("train"):
+        trained, not_trained = train(config, manifest, tags, run_id)
+    with clock.stage("evaluate"):
+        evaluated, not_evaluated = evaluate(trained, manifest)
+    failures = (*not_trained, *not_evaluated)
+    if not evaluated:
+        reasons = "; ".join(f"{failure.name}: {failure.reason}" for failure in failures)
+        raise DarkroomError(f"every model failed: {reasons}")
+    with clock.stage("promote"):
+        decision = promote(evaluated, config.promotion, tags, run_id)
+    best = choose_challenger(evaluated, config.promotion.metric)
+    return PipelineResult(
+        experiment=config.name,
+        pipeline_run_id=run_id,
+        data_digest=manifest.digest,
+        models=tuple(evaluated),
+        best=best,
+        decision=decision,
+        failures=failures,
+        seconds=clock.seconds,
+        tracking_uri=Settings().tracking_uri,
+    )
+
+
+def _prepare(config: Experiment, run_id: str) -> Prepared:
+    prepared = prepare(config)
+    tracking.log_files(run_id, prepared.report.folder, "data")
+    tracking.log_data(run_id, prepared.listing, prepared.manifest)
+    refuse_bad_data(prepared)
+    return prepared

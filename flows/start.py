@@ -1,0 +1,95 @@
+"""Before a run starts: what would stop it is looked for at once, and heavy libraries are loaded meanwhile."""
+
+import contextlib
+import importlib
+import logging
+import os
+import threading
+from pathlib import Path
+
+from pipeline_config.experiment import Experiment
+from pipeline_config.loading import load_experiment
+from pipeline_config.settings import Settings
+from tasks import tracking
+from tasks.disk import check_space
+from tasks.servers import check_answers
+
+
+def load_checked(experiment: str, overrides: list[str]) -> Experiment:
+    """The experiment, its source's options and its families' parameters checked against their own files.
+
+    Raises:
+        ConfigurationError: anything in it is wrong.
+    """
+    from tasks.ingest.listing import source_and_options
+    from tasks.train.registry import checked_params
+
+    config = load_experiment(experiment, overrides)
+    source_and_options(config.dataset)
+    for model in config.models:
+        checked_params(model)
+    return config
+
+
+def check_places(settings: Settings) -> None:
+    """Home, tracking store and Prefect server can be used.
+
+    Raises:
+        DarkroomError: the home cannot be written or is full.
+        Unreachable: a configured server does not answer.
+    """
+    check_space(settings.home)
+    settings.cache.mkdir(parents=True, exist_ok=True)
+    if settings.tracks_on_server:
+        check_answers(
+            f"{settings.tracking_uri.rstrip('/')}/health",
+            f"MLFLOW_TRACKING_URI={settings.tracking_uri}",
+            "start it, or unset the variable",
+        )
+    if settings.prefect_api_url:
+        check_answers(
+            f"{settings.prefect_api_url.rstrip('/')}/health",
+            f"PREFECT_API_URL={settings.prefect_api_url}",
+            "start it with `prefect server start`, or unset the variable",
+        )
+
+
+def warm_up(settings: Settings) -> None:
+    """Load the heavy libraries while Prefect's temporary server starts: that is another process, and slow.
+
+    Only the waiting is done in a thread; two threads that import at once can see each other's half-made modules.
+    """
+    waiting = None if settings.prefect_api_url else _start_temporary_server()
+    load_tensorflow()
+    for module in ("mlflow.keras", "great_expectations"):
+        importlib.import_module(module)
+    tracking.open_store()
+    if waiting:
+        waiting.join()
+
+
+def _start_temporary_server() -> threading.Thread:
+    """Start the server that Prefect would start with the first flow; a failure shows then, when Prefect tries again."""
+    from prefect.server.api.server import SubprocessASGIServer
+
+    def start() -> None:
+        with contextlib.suppress(Exception):
+            SubprocessASGIServer().start()
+
+    thread = threading.Thread(target=start, daemon=True, name="prefect-server")
+    thread.start()
+    return thread
+
+
+def load_tensorflow() -> None:
+    """Import TensorFlow and find its devices, without the lines that its native code writes to stderr by then."""
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of every new batch shape
+    stderr = os.dup(2)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            importlib.import_module("keras")
+            importlib.import_module("tensorflow").config.list_physical_devices()
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
