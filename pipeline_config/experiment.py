@@ -24,9 +24,11 @@ ImageSize = Annotated[tuple[Side, Side], BeforeValidator(_as_height_and_width)]
 
 def _part(part: Any) -> Any:
     """Tell a fraction from a count: 0.15 is a share of the images, 50 is a number of images of each class."""
-    if isinstance(part, bool) or (isinstance(part, float) and not 0 < part < 1) or (isinstance(part, int) and part < 1):
-        raise ValueError("a fraction above 0 and below 1, a whole number of images of each class, or 'given'")
-    return part
+    is_fraction = isinstance(part, float) and 0 < part < 1
+    is_count = isinstance(part, int) and not isinstance(part, bool) and part >= 1
+    if is_fraction or is_count or part == "given":
+        return part
+    raise ValueError("a fraction above 0 and below 1, a whole number of images of each class, or 'given'")
 
 
 Part = Annotated[int | float | Literal["given"], BeforeValidator(_part)]
@@ -35,7 +37,7 @@ Part = Annotated[int | float | Literal["given"], BeforeValidator(_part)]
 class Section(BaseModel):
     """Base of every section: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Dataset(BaseModel):

@@ -18,6 +18,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 
 def _construct_unique(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    if not all(isinstance(key, yaml.ScalarNode) for key, _ in node.value):
+        raise yaml.constructor.ConstructorError(None, None, "a key that is no plain word", node.start_mark)
     keys = [key.value for key, _ in node.value]
     repeated = {key for key in keys if keys.count(key) > 1}
     if repeated:
@@ -51,7 +53,7 @@ def load_experiment(experiment: str, overrides: list[str] | None = None) -> Expe
         return Experiment.model_validate(data)
     except ValidationError as error:
         where = " ".join([str(path), *(f"--set {override}" for override in overrides or [])])
-        raise ConfigurationError(describe_problems(error, Experiment, where, data)) from None
+        raise ConfigurationError(describe_problems(error, Experiment, file=where, data=data)) from None
 
 
 def find_experiment_file(experiment: str) -> Path:

@@ -1,23 +1,41 @@
 """Pydantic's findings as sentences: which key, what was received, what is allowed, what was probably meant."""
 
 import difflib
+from collections.abc import Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+Location = list[int | str]
 
-def describe_problems(error: ValidationError, schema: type[BaseModel], where: str, data: Any = None) -> str:
+
+def describe_problems(
+    error: ValidationError,
+    schema: type[BaseModel],
+    *,
+    file: str = "",
+    below: str = "",
+    data: Any = None,
+    also_allowed: Sequence[str] = (),
+) -> str:
     """One sentence a problem.
 
     Args:
         error: what pydantic raised for `schema`.
         schema: the model that was validated, to list the allowed keys.
-        where: the file or key in which the values stand; opens every sentence.
+        file: opens every sentence.
+        below: dotted key under which the validated values stand, as `dataset`.
         data: what was validated; list items that have a name are then told by it and not by their number.
+        also_allowed: keys that may stand beside those of the schema, checked elsewhere.
     """
-    problems = _without_echoes(error.errors())
-    return "\n".join(_sentence(problem, schema, where, data) for problem in problems)
+    sentences = []
+    for problem in _without_echoes(error.errors()):
+        location = _without_union_branch(problem)
+        key = ".".join([*filter(None, [below]), *_named(location, data)])
+        opening = ": ".join(filter(None, [file, key]))
+        sentences.append(f"{opening}: {_complaint(problem, location, key, schema, also_allowed)}")
+    return "\n".join(dict.fromkeys(sentences))
 
 
 def _without_echoes(problems: list[ErrorDetails]) -> list[ErrorDetails]:
@@ -42,21 +60,20 @@ def did_you_mean(received: str, known: list[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
-def _sentence(problem: ErrorDetails, schema: type[BaseModel], where: str, data: Any) -> str:
-    location = [part for part in problem["loc"] if not _is_union_branch(part)]
-    key = ".".join(_named(location, data))
-    opening = f"{where}: {key}" if key else where
+def _complaint(
+    problem: ErrorDetails, location: Location, key: str, schema: type[BaseModel], also_allowed: Sequence[str]
+) -> str:
     if problem["type"] == "extra_forbidden":
-        known = sorted(_schema_at(schema, location[:-1]).model_fields)
-        allowed = ", ".join(known) or "none"
-        return f"{opening}: unknown key; allowed here: {allowed}{did_you_mean(str(location[-1]), known)}"
+        known = sorted([*_schema_at(schema, location[:-1]).model_fields, *also_allowed])
+        return f"unknown key; allowed here: {', '.join(known) or 'none'}{did_you_mean(str(location[-1]), known)}"
     if problem["type"] == "missing":
-        return f"{opening}: missing; add it to the file or give it with --set {key}=VALUE"
+        in_a_list = any(isinstance(part, int) for part in location)
+        return "missing; add it to the file" + ("" if in_a_list else f" or give it with --set {key}=VALUE")
     expected = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"{opening}: expected {expected}; received {_shown(problem['input'])}"
+    return f"expected {expected}; received {_shown(problem['input'])}"
 
 
-def _named(location: list[int | str], data: Any) -> list[str]:
+def _named(location: Location, data: Any) -> list[str]:
     """The location's parts, a list item by its name where it has one."""
     parts = []
     for part in location:
@@ -74,12 +91,22 @@ def _shown(received: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _is_union_branch(part: int | str) -> bool:
-    """Pydantic names the branch of a union in the location: noise for the reader of a YAML file."""
-    return isinstance(part, str) and (part in {"int", "float", "str", "bool"} or "[" in part)
+def _without_union_branch(problem: ErrorDetails) -> Location:
+    """Pydantic ends a location with the branch of a union that failed: noise for the reader of a YAML file.
+
+    Where a key is missing or unknown, the last part is that key, whatever it is called.
+    """
+    location = list(problem["loc"])
+    while problem["type"] not in {"extra_forbidden", "missing"} and _is_union_branch(location[-1:]):
+        location.pop()
+    return location
 
 
-def _schema_at(schema: type[BaseModel], location: list[int | str]) -> type[BaseModel]:
+def _is_union_branch(last: Location) -> bool:
+    return any(isinstance(part, str) and (part in {"int", "float", "str", "bool"} or "[" in part) for part in last)
+
+
+def _schema_at(schema: type[BaseModel], location: Location) -> type[BaseModel]:
     """The model that stands at a location inside `schema`."""
     for part in location:
         if isinstance(part, str) and part in schema.model_fields:

@@ -26,7 +26,7 @@ DEFAULTS = {
 class Settings(BaseSettings):
     """Places of one installation; each has a value when nothing is set."""
 
-    model_config = SettingsConfigDict(frozen=True)
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
     darkroom_home: Path = Path(".darkroom")
     mlflow_tracking_uri: str | None = None
@@ -70,8 +70,19 @@ class Settings(BaseSettings):
 
 def configure_environment() -> Settings:
     """Set what the libraries read from the environment when they are imported; call before importing any of them."""
+    if _is_default_of_mlflow_projects():
+        del os.environ["MLFLOW_TRACKING_URI"]
     settings = Settings()
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))
     return settings
+
+
+def _is_default_of_mlflow_projects() -> bool:
+    """Whether `mlflow run` set the tracking URI to its own default, without the user having named one.
+
+    It hands that on as an absolute path, a URI of the user as it was written.
+    """
+    own_default = f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+    return "MLFLOW_RUN_ID" in os.environ and os.environ.get("MLFLOW_TRACKING_URI") == own_default

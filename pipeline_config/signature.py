@@ -40,5 +40,5 @@ def checked_options(function: Callable[..., Any], values: Mapping[str, Any], whe
     try:
         checked = schema.model_validate(dict(values))
     except ValidationError as error:
-        raise ConfigurationError(describe_problems(error, schema, where)) from None
+        raise ConfigurationError(describe_problems(error, schema, below=where)) from None
     return {name: getattr(checked, name) for name in schema.model_fields}

@@ -32,7 +32,9 @@ def source_and_options(dataset: Dataset) -> tuple[ModuleType, Any]:
     try:
         return source, source.Options.model_validate(dataset.options)
     except ValidationError as error:
-        raise ConfigurationError(describe_problems(error, source.Options, "dataset")) from None
+        raise ConfigurationError(
+            describe_problems(error, source.Options, below="dataset", also_allowed=list(Dataset.model_fields))
+        ) from None
 
 
 def describe_dataset(dataset: Dataset) -> Description:

@@ -1,5 +1,6 @@
 """Conditions of promotion, each with its verdict in a sentence. Pure: metrics and predictions in, gates out."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -32,19 +33,20 @@ class Side:
 def choose_challenger(models: Sequence[EvaluatedModel], metric: str) -> EvaluatedModel:
     """The best model by a validation metric; of equals the one with the lower validation loss, then the faster fit.
 
+    A metric that is not a number ranks last.
+
     Args:
         models: at least one.
         metric: val_accuracy or val_loss.
     """
     sign = -1 if HIGHER_IS_BETTER[f"chosen_{metric}"] else 1
-    return min(
-        models,
-        key=lambda model: (
-            sign * model.metrics[f"chosen_{metric}"],
-            model.metrics["chosen_val_loss"],
-            model.metrics["fit_seconds"],
-        ),
-    )
+
+    def rank(model: EvaluatedModel) -> list[float]:
+        metrics = model.metrics
+        key = (sign * metrics[f"chosen_{metric}"], metrics["chosen_val_loss"], metrics["fit_seconds"])
+        return [math.inf if math.isnan(value) else value for value in key]
+
+    return min(models, key=rank)
 
 
 def threshold_gates(metrics: Mapping[str, float], thresholds: Mapping[str, float]) -> list[Gate]:

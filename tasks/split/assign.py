@@ -30,9 +30,10 @@ def assign_splits(table: pd.DataFrame, split: Split) -> pd.DataFrame:
     given = rows["split"]
     _check_given(given, split)
     assigned = pd.Series(None, index=table.index, dtype="str")
-    assigned[rows.index] = given
-    assigned[rows.index[given == "train"]] = None
-    for _, members in rows.groupby("label", sort=True):
+    assigned[rows.index] = given.where(given != "train")
+    # A group that spans classes is drawn with the first of them, and so stays whole.
+    drawn_with = rows.groupby("group")["label"].transform("min")
+    for _, members in rows[assigned[rows.index].isna()].groupby(drawn_with, sort=True):
         _assign_class(members, assigned, split)
     _check_complete(rows, assigned)
     return table.assign(split=assigned)
@@ -54,14 +55,12 @@ def _check_given(given: pd.Series, split: Split) -> None:
 
 
 def _assign_class(members: pd.DataFrame, assigned: pd.Series, split: Split) -> None:
-    """Fill in the images of one class that have no given validation or test split."""
-    free = members[assigned[members.index].isna()]
-    ordered = free.assign(order=free["group"].map(lambda group: _hash(split.seed, group)))
-    ordered = ordered.sort_values(["order", "image_id"])
-    sizes = {name: _size(getattr(split, name), len(free)) for name in ("test", "validation")}
+    """Draw the images of one class that have no given validation or test split; fills in `assigned`."""
+    groups = [rows.index for _, rows in members.groupby("group")]
+    groups.sort(key=lambda rows: _hash(split.seed, str(members.at[rows[0], "group"])))
     for name in ("test", "validation"):
-        ordered = _take(ordered, name, sizes[name], assigned)
-    _take(ordered, "train", len(ordered) if split.train is None else split.train, assigned)
+        groups = _take(groups, name, _size(getattr(split, name), len(members)), assigned)
+    _take(groups, "train", len(members) if split.train is None else split.train, assigned)
 
 
 def _size(part: int | float | str, images: int) -> int:
@@ -73,14 +72,16 @@ def _size(part: int | float | str, images: int) -> int:
     return int(part)
 
 
-def _take(ordered: pd.DataFrame, name: str, size: int, assigned: pd.Series) -> pd.DataFrame:
-    """Give whole groups to a split, from the front, while they fit; returns the rows that are left."""
-    groups = ordered.groupby("group", sort=False)["group"].transform("size")
-    first = ~ordered["group"].duplicated()
-    reached = (groups * first).cumsum()
-    taken = reached <= size
-    assigned[ordered.index[taken]] = name
-    return ordered[~taken]
+def _take(groups: list[pd.Index], name: str, size: int, assigned: pd.Series) -> list[pd.Index]:
+    """Give whole groups to a split, from the front, each that still fits; returns the groups that are left."""
+    left = []
+    for rows in groups:
+        if len(rows) <= size:
+            assigned[rows] = name
+            size -= len(rows)
+        else:
+            left.append(rows)
+    return left
 
 
 def _check_complete(rows: pd.DataFrame, assigned: pd.Series) -> None:

@@ -147,15 +147,19 @@ def _watch(shown: Bar, name: str) -> Any:
     class Watch(keras.callbacks.Callback):  # type: ignore[misc] # keras has no types
         def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
             shown.advance()
-            loss = (logs or {}).get("loss", 0.0)
-            if not math.isfinite(loss):
-                raise DarkroomError(
-                    f"models.{name}: the training loss became {loss} at step {batch + 1} of an epoch; "
-                    f"expected a finite number; a lower train.learning_rate is the usual mend"
-                )
+            _check_finite(name, "training", (logs or {}).get("loss", 0.0), f"step {batch + 1} of an epoch")
 
         def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
             logs = logs or {}
+            _check_finite(name, "validation", logs["val_loss"], f"the end of epoch {epoch + 1}")
             shown.note(f"epoch {epoch + 1}: val_loss {logs['val_loss']:.3f}, val_accuracy {logs['val_accuracy']:.3f}")
 
     return Watch()
+
+
+def _check_finite(name: str, which: str, loss: float, when: str) -> None:
+    if not math.isfinite(loss):
+        raise DarkroomError(
+            f"models.{name}: the {which} loss became {loss} at {when}; expected a finite number; "
+            "a lower train.learning_rate is the usual mend"
+        )

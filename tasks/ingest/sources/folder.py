@@ -68,23 +68,35 @@ def _list(path: Path) -> FoundImages:
 
 
 def _class_folders(root: Path, left_out: list[str]) -> Iterator[tuple[str | None, Path]]:
-    """Given split (or None) and folder of each class, sorted."""
-    folders = [entry for entry in _entries(root, root, left_out) if entry.is_dir()]
-    if folders and all(folder.name.lower() in SPLIT_FOLDERS for folder in folders):
-        for folder in folders:
-            for entry in _entries(root, folder, left_out):
-                if entry.is_dir():
-                    yield SPLIT_FOLDERS[folder.name.lower()], entry
+    """Given split (or None) and folder of each class, sorted.
+
+    One class may be called `train`, among others; two folders with names of splits are splits, and what stands beside
+    them is left out.
+    """
+    folders = _folders(root, root, left_out)
+    splits = [folder for folder in folders if folder.name.lower() in SPLIT_FOLDERS]
+    if len(splits) >= 2 or (splits and splits == folders):
+        left_out.extend(folder.name for folder in folders if folder not in splits)
+        for folder in splits:
+            yield from ((SPLIT_FOLDERS[folder.name.lower()], entry) for entry in _folders(root, folder, left_out))
     else:
         yield from ((None, folder) for folder in folders)
 
 
+def _folders(root: Path, folder: Path, left_out: list[str]) -> list[Path]:
+    """The folders in a folder, sorted; files beside them belong to no class and go to `left_out`."""
+    entries = _entries(root, folder, left_out)
+    left_out.extend(str(entry.relative_to(root)) for entry in entries if not entry.is_dir())
+    return [entry for entry in entries if entry.is_dir()]
+
+
 def _entries(root: Path, folder: Path, left_out: list[str]) -> list[Path]:
-    """What stands in a folder, sorted; hidden and leftover names go to `left_out`."""
+    """What stands in a folder, sorted; hidden and leftover names go to `left_out`, and names that are no text."""
     kept = []
     for entry in sorted(folder.iterdir()):
-        if entry.name.startswith(".") or entry.name in LEFTOVERS:
-            left_out.append(str(entry.relative_to(root)))
+        name = os.fsencode(entry.relative_to(root)).decode(errors="backslashreplace")
+        if entry.name.startswith(".") or entry.name in LEFTOVERS or name != str(entry.relative_to(root)):
+            left_out.append(name)
         else:
             kept.append(entry)
     return kept

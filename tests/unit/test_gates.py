@@ -1,0 +1,199 @@
+"""Promotion's conditions: thresholds, the comparison with the champion, the choice of the challenger, the verdict."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks import predictions
+from tasks.promote.decide import decide
+from tasks.promote.gates import WORTH_MOVING, Side, champion_gates, choose_challenger, threshold_gates
+from tasks.records import EvaluatedModel, Gate
+
+ROWS = 100
+
+
+def table(right):
+    """Predictions of 100 rows of two classes; `right(row)` says which of them are right."""
+    labels = np.arange(ROWS) % 2
+    predicted = np.where([right(row) for row in range(ROWS)], labels, 1 - labels)
+    probabilities = np.where(np.arange(2) == predicted[:, None], 0.9, 0.1)
+    return predictions.make_table([f"{row:03}" for row in range(ROWS)], labels, probabilities, ["cat", "dog"])
+
+
+def side(right, title="the challenger", test_digest="t" * 64, data_digest="d" * 64):
+    return Side(title, table(right), test_digest, data_digest)
+
+
+def champion(right, **digests):
+    return side(right, "the champion (version 3)", **digests)
+
+
+def verdicts(gates):
+    return {gate.name: gate.passed for gate in gates}
+
+
+def detail(gates, name):
+    return next(gate.detail for gate in gates if gate.name == name)
+
+
+# Thresholds
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "bound", "passed"),
+    [
+        ("test_accuracy", 0.91, 0.9, True),
+        ("test_accuracy", 0.9, 0.9, True),
+        ("test_accuracy", 0.89, 0.9, False),
+        ("test_loss", 0.2, 0.3, True),
+        ("test_loss", 0.3, 0.3, True),
+        ("test_loss", 0.4, 0.3, False),
+        ("model_bytes", 2_000_000, 1_000_000, False),
+        ("predict_ms_per_image", 5.0, 10.0, True),
+        ("test_accuracy", float("nan"), 0.9, False),
+        ("test_loss", float("nan"), 0.3, False),
+    ],
+)
+def test_threshold_is_a_lower_bound_or_an_upper_one_where_lower_is_better(metric, value, bound, passed):
+    (gate,) = threshold_gates({metric: value}, {metric: bound})
+    assert (gate.name, gate.passed) == (f"threshold_{metric}", passed)
+
+
+def test_threshold_tells_value_and_bound():
+    metrics, bounds = {"test_accuracy": 0.87654, "test_loss": 0.5}, {"test_accuracy": 0.9, "test_loss": 0.3}
+    assert [gate.detail for gate in threshold_gates(metrics, bounds)] == [
+        "test_accuracy is 0.8765; expected at least 0.9",
+        "test_loss is 0.5; expected at most 0.3",
+    ]
+
+
+def test_threshold_of_a_metric_that_was_not_measured_fails_and_says_so():
+    (gate,) = threshold_gates({"test_accuracy": 0.9}, {"model_bytes": 1e6})
+    assert not gate.passed
+    assert gate.detail.startswith("model_bytes was not measured for this model")
+
+
+def test_without_thresholds_there_are_no_gates():
+    assert threshold_gates({"test_accuracy": 0.9}, {}) == []
+
+
+# Against the champion
+
+
+def test_worse_challenger_is_refused():
+    gates = champion_gates(side(lambda row: row >= 30), champion(lambda row: row >= 10))
+    assert verdicts(gates) == {"same_test_rows": True, "not_worse_than_champion": False, WORTH_MOVING: False}
+    told = detail(gates, "not_worse_than_champion")
+    assert told.startswith("worse beyond chance: the challenger has 70 of 100 right, the champion (version 3) 90; ")
+    assert "0 and 20 of them alone" in told
+    assert decide(gates, has_champion=True)[0] == "refused"
+
+
+def test_worse_challenger_on_newer_data_is_refused_too():
+    gates = champion_gates(side(lambda row: row >= 30, data_digest="n" * 64), champion(lambda row: row >= 10))
+    assert not verdicts(gates)["not_worse_than_champion"]
+    assert decide(gates, has_champion=True)[0] == "refused"
+
+
+def test_better_challenger_is_promoted():
+    gates = champion_gates(side(lambda row: row >= 10), champion(lambda row: row >= 30))
+    assert all(verdicts(gates).values())
+    assert "better beyond chance" in detail(gates, WORTH_MOVING)
+    assert decide(gates, has_champion=True)[0] == "promoted"
+
+
+@pytest.mark.parametrize(
+    ("data_digest", "decision"), [("d" * 64, "kept"), ("n" * 64, "promoted")], ids=["same data", "newer data"]
+)
+@pytest.mark.parametrize(
+    "right", [lambda row: row >= 10, lambda row: row >= 9, lambda row: row < 90], ids=["equal", "one more", "others"]
+)
+def test_tie_moves_the_alias_on_newer_data_alone(right, data_digest, decision):
+    gates = champion_gates(side(right, data_digest=data_digest), champion(lambda row: row >= 10))
+    assert verdicts(gates)["not_worse_than_champion"]
+    assert verdicts(gates)[WORTH_MOVING] == (decision == "promoted")
+    assert decide(gates, has_champion=True)[0] == decision
+
+
+def test_models_with_other_test_rows_are_not_compared_and_both_are_named():
+    gates = champion_gates(
+        side(lambda _: True, test_digest="a" * 64), champion(lambda row: row >= 50, test_digest="b" * 64)
+    )
+    assert verdicts(gates) == {"same_test_rows": False}
+    told = detail(gates, "same_test_rows")
+    assert "the challenger was evaluated on test rows aaaaaaaaaaaa" in told
+    assert "the champion (version 3) on bbbbbbbbbbbb" in told
+    assert "evaluate both on one data set" in told
+    assert decide(gates, has_champion=True)[0] == "refused"
+
+
+def test_champion_whose_test_rows_are_not_known_is_not_compared():
+    gates = champion_gates(side(lambda _: True), champion(lambda _: True, test_digest=None))
+    assert verdicts(gates) == {"same_test_rows": False}
+
+
+def test_order_of_the_rows_changes_nothing():
+    ours, theirs = side(lambda row: row % 3 > 0), champion(lambda row: row % 4 > 0)
+    shuffled = Side(theirs.title, theirs.predictions.sample(frac=1, random_state=0), "t" * 64, "d" * 64)
+    assert champion_gates(ours, shuffled) == champion_gates(ours, theirs)
+
+
+# The choice of the challenger
+
+
+def evaluated(name, accuracy, loss, seconds=10.0, **metrics):
+    chosen = {"chosen_val_accuracy": accuracy, "chosen_val_loss": loss, "fit_seconds": seconds, **metrics}
+    return EvaluatedModel(name, "family", "run", "model", "uri", Path("none"), "t" * 64, chosen)
+
+
+@pytest.mark.parametrize(
+    ("metric", "models", "chosen"),
+    [
+        ("val_accuracy", [("a", 0.8, 0.1), ("b", 0.9, 0.5)], "b"),
+        ("val_loss", [("a", 0.8, 0.1), ("b", 0.9, 0.5)], "a"),
+        ("val_accuracy", [("a", 0.9, 0.3), ("b", 0.9, 0.2)], "b"),
+        ("val_accuracy", [("a", 0.9, 0.2, 30), ("b", 0.9, 0.2, 20)], "b"),
+        ("val_loss", [("a", 0.9, 0.2, 30), ("b", 0.8, 0.2, 20)], "b"),
+        ("val_accuracy", [("a", 0.1, 2.0)], "a"),
+        ("val_loss", [("a", 0.1, float("nan")), ("b", 0.9, 0.5)], "b"),
+        ("val_loss", [("a", 0.9, 0.5), ("b", 0.1, float("nan"))], "a"),
+    ],
+    ids=["accuracy", "loss", "tie by loss", "tie by time", "tie of losses by time", "alone", "nan first", "nan last"],
+)
+def test_challenger_is_the_best_by_the_validation_metric(metric, models, chosen):
+    candidates = [evaluated(*model) for model in models]
+    assert choose_challenger(candidates, metric).name == chosen
+
+
+def test_test_metrics_choose_nothing():
+    candidates = [evaluated("a", 0.9, 0.2, test_accuracy=0.1), evaluated("b", 0.8, 0.3, test_accuracy=1.0)]
+    assert choose_challenger(candidates, "val_accuracy").name == "a"
+
+
+def test_order_of_the_models_changes_nothing():
+    candidates = [evaluated("a", 0.9, 0.3), evaluated("b", 0.9, 0.2), evaluated("c", 0.7, 0.1)]
+    assert choose_challenger(candidates, "val_accuracy") == choose_challenger(candidates[::-1], "val_accuracy")
+
+
+# The verdict
+
+PASSED, FAILED = Gate("threshold_test_accuracy", True, "fine"), Gate("threshold_test_accuracy", False, "too low")
+MOVING, STAYING = Gate(WORTH_MOVING, True, "better"), Gate(WORTH_MOVING, False, "a tie")
+
+
+@pytest.mark.parametrize(
+    ("gates", "has_champion", "expected"),
+    [
+        ([], False, ("promoted", "every gate passed; there was no champion yet")),
+        ([PASSED], False, ("promoted", "every gate passed; there was no champion yet")),
+        ([PASSED, MOVING], True, ("promoted", "every gate passed")),
+        ([PASSED, STAYING], True, ("kept", "a tie")),
+        ([FAILED], False, ("refused", "too low")),
+        ([FAILED, MOVING], True, ("refused", "too low")),
+        ([FAILED, STAYING], True, ("refused", "too low")),
+        ([FAILED, Gate("other", False, "so is this")], True, ("refused", "too low; so is this")),
+    ],
+)
+def test_decision_follows_from_the_gates(gates, has_champion, expected):
+    assert decide(gates, has_champion) == expected
