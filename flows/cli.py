@@ -75,10 +75,11 @@ def prepare(
 
 
 def _prepare(experiment: str, overrides: list[str]) -> Answer:
-    from flows.start import check_places, load_checked
+    from flows.start import check_places, load_checked, warm_up
 
     config = load_checked(experiment, overrides)
     check_places(Settings())
+    warm_up(Settings())
     from flows import prepare as stage
     from flows.summary import show_prepared
 
@@ -134,7 +135,8 @@ def ui(port: Annotated[int, typer.Option(help="on 127.0.0.1")] = 5000) -> None:
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", settings.tracking_uri]
     command += ["--default-artifact-root", str(settings.artifact_location), "--host", "127.0.0.1", "--port", str(port)]
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # two processes instead of ten
-    print(f"MLflow UI: http://127.0.0.1:{port}", flush=True)
+    # Without the word the UI shows its pages for language models.
+    print(f"MLflow UI: http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning", flush=True)
     os.execv(sys.executable, [*command, "--workers", "1"])
 
 
@@ -161,16 +163,10 @@ def _answer(action: Callable[[], Answer], as_json: bool, debug: bool) -> None:
 
 def _told(error: Exception) -> tuple[int, Answer]:
     """Exit code and answer for an error."""
-    from tasks.disk import full_sentence, is_disk_full
+    from tasks.reasons import reason
 
-    partial = getattr(error, "answer", {"status": "failed"})
-    if isinstance(error, DarkroomError) and not is_disk_full(error):
-        return error.exit_code, {**partial, "error": str(error), "exit_code": error.exit_code}
-    if is_disk_full(error):
-        sentence = full_sentence(Settings().home, "the disk is full")
-    else:
-        sentence = f"{type(error).__name__}: {' '.join(str(error).split())}; --debug shows where"
-    return 1, {**partial, "error": sentence, "exit_code": 1}
+    code = error.exit_code if isinstance(error, DarkroomError) else DarkroomError.exit_code
+    return code, {**getattr(error, "answer", {"status": "failed"}), "error": reason(error), "exit_code": code}
 
 
 def main() -> None:

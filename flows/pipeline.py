@@ -9,9 +9,10 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.evaluate import evaluate
+from flows.outcomes import Failure
 from flows.prepare import Prepared, prepare, refuse_bad_data
 from flows.promote import promote
-from flows.train import Failure, train
+from flows.train import train
 from pipeline_config.errors import DarkroomError
 from pipeline_config.experiment import Experiment
 from pipeline_config.loading import load_experiment

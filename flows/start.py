@@ -12,6 +12,7 @@ from pipeline_config.loading import load_experiment
 from pipeline_config.settings import Settings
 from tasks import tracking
 from tasks.disk import check_space
+from tasks.progress import console
 from tasks.servers import check_answers
 
 
@@ -59,22 +60,23 @@ def warm_up(settings: Settings) -> None:
 
     Only the waiting is done in a thread; two threads that import at once can see each other's half-made modules.
     """
-    waiting = None if settings.prefect_api_url else _start_temporary_server()
-    load_tensorflow()
-    for module in ("mlflow.keras", "great_expectations"):
-        importlib.import_module(module)
-    tracking.open_store()
-    if waiting:
-        waiting.join()
+    with console.status("starting Prefect, loading TensorFlow, opening MLflow's store"):
+        waiting = None if settings.prefect_api_url else _start_temporary_server()
+        load_tensorflow()
+        for module in ("mlflow.keras", "great_expectations"):
+            importlib.import_module(module)
+        tracking.open_store()
+        if waiting:
+            waiting.join()
 
 
 def _start_temporary_server() -> threading.Thread:
     """Start the server that Prefect would start with the first flow; a failure shows then, when Prefect tries again."""
-    from prefect.server.api.server import SubprocessASGIServer
+    from flows.prefect_server import TemporaryServer
 
     def start() -> None:
         with contextlib.suppress(Exception):
-            SubprocessASGIServer().start()
+            TemporaryServer().start()
 
     thread = threading.Thread(target=start, daemon=True, name="prefect-server")
     thread.start()

@@ -1,9 +1,11 @@
 """Where things live, from environment variables; telemetry of every library off."""
 
+import contextlib
 import os
 from functools import cached_property
 from pathlib import Path
 
+import psutil
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFAULTS = {
@@ -14,7 +16,8 @@ DEFAULTS = {
     "GX_ANALYTICS_ENABLED": "false",
     # Noise that would break progress bars. Errors reach the user as sentences.
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "MPLBACKEND": "agg",
@@ -82,7 +85,13 @@ def configure_environment() -> Settings:
 def _is_default_of_mlflow_projects() -> bool:
     """Whether `mlflow run` set the tracking URI to its own default, without the user having named one.
 
-    It hands that on as an absolute path, a URI of the user as it was written.
+    It hands on a URI of the user as it was written, but its default as an absolute path: `mlflow.db` in the folder in
+    which `mlflow run`, one of our parent processes, was called.
     """
-    own_default = f"sqlite:///{Path.cwd() / 'mlflow.db'}"
-    return "MLFLOW_RUN_ID" in os.environ and os.environ.get("MLFLOW_TRACKING_URI") == own_default
+    if "MLFLOW_RUN_ID" not in os.environ:
+        return False
+    defaults = set()
+    for process in psutil.Process().parents():
+        with contextlib.suppress(psutil.Error):
+            defaults.add(f"sqlite:///{process.cwd()}/mlflow.db")
+    return os.environ.get("MLFLOW_TRACKING_URI") in defaults

@@ -26,7 +26,7 @@ console = Console(file=_stderr, highlight=False, width=None if os.isatty(2) else
 
 
 class Bar:
-    """One progress bar."""
+    """One progress bar; where there is no terminal to draw it on, its notes are lines of their own."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress, self._task = progress, task
@@ -36,8 +36,10 @@ class Bar:
         self._progress.advance(self._task, steps)
 
     def note(self, text: str) -> None:
-        """A few words behind the bar, as the loss so far."""
+        """A few words on how it goes, as the loss so far."""
         self._progress.update(self._task, note=text)
+        if not console.is_terminal:
+            say(f"{self._progress.tasks[self._task].description}: {text}")
 
     def shrink_to_done(self) -> None:
         """No more steps will come: the work ended early, and well."""
@@ -46,7 +48,7 @@ class Bar:
 
 @contextmanager
 def bar(description: str, total: int) -> Iterator[Bar]:
-    """A bar that stays, complete, when the block ends; silent where there is no terminal or `console.quiet` is set."""
+    """A bar that stays, complete, when the block ends; not drawn without a terminal or with `console.quiet`."""
     columns = (
         TextColumn("{task.description:<28}"),
         BarColumn(bar_width=30),

@@ -7,7 +7,6 @@ from typing import Any
 from prefect import task
 from prefect.client.schemas.objects import State, TaskRun
 
-from pipeline_config.errors import DarkroomError
 from pipeline_config.experiment import Model
 from pipeline_config.settings import Settings
 from tasks import predictions, tracking
@@ -81,8 +80,3 @@ def _metrics(network: Any, images: ImageSet, manifest: Manifest, fit: Fit) -> di
         "images_per_second": fit.images_seen / fit.seconds,
         "parameters": count_parameters(network),
     }
-
-
-def failure_sentence(error: BaseException) -> str:
-    """What people are told of a failed training."""
-    return str(error) if isinstance(error, DarkroomError) else f"{type(error).__name__}: {error}"

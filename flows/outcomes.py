@@ -1,0 +1,44 @@
+"""What became of several models: those that ended well go on, the others are named with the reason."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from prefect.client.schemas.objects import State
+
+from tasks.disk import is_disk_full
+from tasks.progress import say
+from tasks.reasons import reason
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A model that could not be trained or evaluated, and why, in a sentence."""
+
+    name: str
+    reason: str
+
+
+def collect(outcomes: Iterable[tuple[str, State[Any]]], record: type[Record]) -> tuple[list[Record], list[Failure]]:
+    """The records of tasks that ended well, and the failures of the others, which are told at once.
+
+    Args:
+        outcomes: name of the model and final state of its task, one after the other as they come.
+        record: what a task that ended well returns.
+
+    Raises:
+        Exception: what a task raised because the disk is full.
+    """
+    done, failures = [], []
+    for name, state in outcomes:
+        result = state.result(raise_on_failure=False)
+        if isinstance(result, record):
+            done.append(result)
+        else:
+            if is_disk_full(result):
+                raise result  # the other models would fail too, and fill what is left for closing the runs
+            failures.append(Failure(name, reason(result)))
+            say(f"{name} failed: {failures[-1].reason}")
+    return done, failures

@@ -1,0 +1,14 @@
+"""An error, told in a sentence."""
+
+from pipeline_config.errors import DarkroomError
+from pipeline_config.settings import Settings
+from tasks.disk import full_sentence, is_disk_full
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong in one line: for people, for run tags, for the answer in JSON."""
+    if is_disk_full(error):
+        return full_sentence(Settings().home, "the disk is full")
+    if isinstance(error, DarkroomError):
+        return str(error)
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,0 +1,57 @@
+"""The only package that writes to MLflow.
+
+Every write names its run: MLflow's active run belongs to a thread and gets lost in task runners. Nothing is logged
+automatically. The README's section "In MLflow" lays out runs, names and tags.
+"""
+
+from tasks.tracking.logs import (
+    find_configuration,
+    log_configuration,
+    log_data,
+    log_dataset_input,
+    log_files,
+    log_history,
+    log_metrics,
+    log_params,
+)
+from tasks.tracking.models import fetch_model, load_model, log_model
+from tasks.tracking.registry import (
+    Champion,
+    champion,
+    crown,
+    download_predictions,
+    find_evaluated,
+    record_decision,
+    register,
+    set_alias,
+)
+from tasks.tracking.runs import RunTags, config_digest, continued, run, set_tags
+from tasks.tracking.store import open_store
+
+__all__ = [
+    "Champion",
+    "RunTags",
+    "champion",
+    "config_digest",
+    "continued",
+    "crown",
+    "download_predictions",
+    "fetch_model",
+    "find_configuration",
+    "find_evaluated",
+    "load_model",
+    "log_configuration",
+    "log_data",
+    "log_dataset_input",
+    "log_files",
+    "log_history",
+    "log_metrics",
+    "log_model",
+    "log_params",
+    "open_store",
+    "record_decision",
+    "register",
+    "run",
+    "set_alias",
+    "set_tags",
+]

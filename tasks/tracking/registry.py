@@ -1,0 +1,137 @@
+"""The model registry: versions, aliases, and what was decided about them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline_config.errors import DarkroomError
+from tasks.records import Decision, EvaluatedModel
+from tasks.tracking.runs import RunTags, set_tags
+from tasks.tracking.store import client, find_run
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The registered version that has an alias."""
+
+    version: int
+    run_id: str
+    model_uri: str
+    test_digest: str | None
+    data_digest: str | None
+    config_digest: str | None
+
+
+def champion(name: str) -> Champion | None:
+    """The champion of an experiment, or None."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = client().get_model_version_by_alias(name, "champion")
+    except MlflowException as error:
+        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            return None
+        raise
+    tags = found.tags
+    return Champion(
+        int(found.version),
+        found.run_id,
+        f"models:/{name}/{found.version}",
+        tags.get("darkroom.test_digest"),
+        tags.get("darkroom.data_digest"),
+        tags.get("darkroom.config_digest"),
+    )
+
+
+def find_evaluated(run_id: str, folder: Path) -> tuple[EvaluatedModel, RunTags]:
+    """A model that an earlier pipeline trained and evaluated; its predictions table is fetched into a folder.
+
+    Raises:
+        DarkroomError: no such run, or not a train run that was evaluated.
+    """
+    found = find_run(run_id)
+    tags, models = found.data.tags, found.outputs.model_outputs if found.outputs else []
+    if tags.get("darkroom.kind") != "train" or "test_accuracy" not in found.data.metrics or not models:
+        raise DarkroomError(f"run {run_id}: expected a train run that was evaluated; received {_kind(found)}")
+    model_id = models[0].model_id
+    model = EvaluatedModel(
+        name=found.info.run_name,
+        family=found.data.params["family"],
+        run_id=run_id,
+        model_id=model_id,
+        model_uri=f"models:/{model_id}",
+        predictions=download_predictions(run_id, folder),
+        test_digest=tags["darkroom.test_digest"],
+        metrics=dict(found.data.metrics),
+    )
+    described = RunTags(
+        experiment=tags["darkroom.experiment"],
+        config_digest=tags["darkroom.config_digest"],
+        flow_run_id=tags.get("prefect.flow_run_id"),
+        data_digest=tags["darkroom.data_digest"],
+        test_digest=tags["darkroom.test_digest"],
+    )
+    return model, described
+
+
+def _kind(found: Any) -> str:
+    return f"a {found.data.tags.get('darkroom.kind', 'foreign')} run that is {found.info.status}"
+
+
+def download_predictions(run_id: str, folder: Path) -> Path:
+    """Fetch a train run's predictions table into a folder.
+
+    Raises:
+        DarkroomError: the run has none, or its file is gone.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return Path(client().download_artifacts(run_id, "evaluation/predictions.parquet", str(folder)))
+    except (MlflowException, OSError) as error:
+        raise DarkroomError(f"run {run_id}: its predictions table cannot be read: {error}") from None
+
+
+def register(name: str, model: EvaluatedModel, tags: RunTags) -> int:
+    """Register an evaluated model as a new version with its digests and metrics as tags; returns the version."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client().create_registered_model(name, description=f"Classifier of the experiment {name}.")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    metrics = {f"metric.{key}": f"{value:.6g}" for key, value in model.metrics.items()}
+    about = {"darkroom.family": model.family, "darkroom.model": model.name, **metrics}
+    created = client().create_model_version(
+        name, model.model_uri, run_id=model.run_id, model_id=model.model_id, tags={**tags.as_tags("version"), **about}
+    )
+    return int(created.version)
+
+
+def set_alias(name: str, alias: str, number: int) -> None:
+    """Point an alias at a version."""
+    client().set_registered_model_alias(name, alias, str(number))
+
+
+def crown(name: str, number: int, dethroned: Champion | None) -> None:
+    """Make a version the champion; the one before it, if any, becomes `previous`."""
+    if dethroned:
+        set_alias(name, "previous", dethroned.version)
+    set_alias(name, "champion", number)
+    client().delete_registered_model_alias(name, "challenger")
+
+
+def record_decision(name: str, run_id: str, decision: Decision) -> None:
+    """The decision and each gate's verdict: on the pipeline's run, and on the version where there is one."""
+    gates = [{"name": gate.name, "passed": gate.passed, "detail": gate.detail} for gate in decision.gates]
+    content = {"decision": decision.decision, "version": decision.version, "detail": decision.detail, "gates": gates}
+    client().log_text(run_id, json.dumps(content, indent=2, ensure_ascii=False), "promotion.json")
+    set_tags(run_id, {"darkroom.decision": decision.decision, "darkroom.decision_detail": decision.detail[:5_000]})
+    if decision.version is None:
+        return
+    for gate in decision.gates:
+        verdict = f"{'passed' if gate.passed else 'failed'}: {gate.detail}"
+        client().set_model_version_tag(name, str(decision.version), f"gate.{gate.name}", verdict[:5_000])
+    client().set_model_version_tag(name, str(decision.version), "darkroom.decision", decision.decision)

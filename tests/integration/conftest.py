@@ -1,0 +1,162 @@
+"""Real servers, and small pictures whose two classes anything can learn."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+SIDE = 16
+COLOURS = {"blue": (60, 60, 190), "red": (190, 60, 60)}
+TINY_CNN = {"name": "cnn", "family": "cnn_plain", "params": {"filters": [4], "convolutions": 1, "dense_units": [8]}}
+SVM = {"name": "svm", "family": "linear_svm"}
+
+
+@pytest.fixture(scope="session")
+def draw_pictures() -> Callable[..., None]:
+    """`draw_pictures(folder, "red", 40)`: so many noisy pictures of one colour, none like another."""
+
+    def draw(folder: Path, colour: str, count: int) -> None:
+        random = np.random.default_rng(list(COLOURS).index(colour))
+        folder.mkdir(parents=True)
+        for number in range(count):
+            pixels = np.clip(random.normal(COLOURS[colour], 30, (SIDE, SIDE, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number:03}.png")
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory, draw_pictures: Callable[..., None]) -> Path:
+    """Folder of two classes of 40 pictures; copy it before changing it."""
+    root = tmp_path_factory.mktemp("pictures")
+    for colour in COLOURS:
+        draw_pictures(root / colour, colour, 40)
+    return root
+
+
+@pytest.fixture(scope="session")
+def write_experiment() -> Callable[..., Path]:
+    """`write_experiment(file, pictures, train={…})`: a tiny experiment with sections replaced."""
+
+    def write(path: Path, folder: Path, **sections: Any) -> Path:
+        experiment = {
+            "name": path.stem,
+            "dataset": {"source": "folder", "path": str(folder)},
+            "models": [TINY_CNN, SVM],
+            "split": {"validation": 0.2, "test": 0.25},
+            "train": {"epochs": 2, "batch_size": 16, "learning_rate": 0.01},
+            "promotion": {"thresholds": {"test_accuracy": 0.6}},
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(experiment | sections, sort_keys=False))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator["Server"]:
+    """An MLflow server with a database and artifacts of its own."""
+    folder = tmp_path_factory.mktemp("mlflow-server")
+    address = f"http://127.0.0.1:{(port := free_port())}"
+    command = ["mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port)]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination",
+        f"{folder}/artifacts",
+    ]
+    with _serving(command, folder, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false") as process:
+        yield Server(address, f"{address}/health", process, folder)
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator["Server"]:
+    """A Prefect server with a home of its own; `url` is what `PREFECT_API_URL` takes."""
+    folder = tmp_path_factory.mktemp("prefect-server")
+    address = f"http://127.0.0.1:{(port := free_port())}/api"
+    command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"]
+    with _serving(command, folder, PREFECT_HOME=str(folder)) as process:
+        yield Server(address, f"{address}/health", process, folder)
+
+
+@pytest.fixture(scope="session")
+def servers(mlflow_server: "Server", prefect_server: "Server", wait_until: Callable[..., Any]) -> dict[str, str]:
+    """Both servers, started side by side and answering, as the environment variables that name them."""
+    for server in (mlflow_server, prefect_server):
+        wait_until(server.answers, 90, f"{server.url}; its log:\n{server.log()}")
+    return {"MLFLOW_TRACKING_URI": mlflow_server.url, "PREFECT_API_URL": prefect_server.url}
+
+
+@pytest.fixture(scope="session")
+def prefect_url(prefect_server: "Server", wait_until: Callable[..., Any]) -> str:
+    """The Prefect server alone: it saves a command the start of a temporary one."""
+    wait_until(prefect_server.answers, 90, f"{prefect_server.url}; its log:\n{prefect_server.log()}")
+    return prefect_server.url
+
+
+@pytest.fixture
+def on_prefect(prefect_url: str) -> Iterator[None]:
+    """Flows that the test itself runs are known to the Prefect server, told before the server may end."""
+    from prefect.events.worker import EventsWorker
+    from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: prefect_url, PREFECT_LOGGING_TO_API_ENABLED: False}):
+        yield
+        EventsWorker.drain_all(timeout=10)
+
+
+class Server:
+    """A server that was started."""
+
+    def __init__(self, url: str, health: str, process: "subprocess.Popen[bytes]", folder: Path) -> None:
+        self.url, self._health, self._process, self._folder = url, health, process, folder
+
+    def answers(self) -> bool:
+        assert self._process.poll() is None, f"the server ended by itself; its log:\n{self.log()}"
+        try:
+            with urllib.request.urlopen(self._health, timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+
+    def log(self) -> str:
+        return (self._folder / "log").read_text()
+
+
+@contextmanager
+def _serving(command: list[str], folder: Path, **variables: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A module of the environment's Python as a server in its own process group, which is ended as a group."""
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=folder,
+            env={**os.environ, **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        shutil.rmtree(folder, ignore_errors=True)

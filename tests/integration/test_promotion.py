@@ -1,0 +1,236 @@
+"""Which model becomes champion, on a registry in SQLite."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from pipeline_config.experiment import Promotion
+
+CLASSES = ("blue", "red")
+ROWS = 200
+THRESHOLDS = Promotion(thresholds={"test_accuracy": 0.6})
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One home for the module, as a new database takes seconds; each test uses an experiment of its own in it."""
+    return tmp_path_factory.mktemp("registry")
+
+
+@pytest.fixture(autouse=True)
+def home(home: Path, store: Path) -> Any:  # noqa: ARG001 - laid over the test's own
+    (store / "cache").mkdir(exist_ok=True)
+    with mock.patch.dict(os.environ, DARKROOM_HOME=str(store)):
+        yield store
+
+
+@pytest.fixture
+def client() -> Any:
+    import mlflow
+
+    from pipeline_config.settings import Settings
+
+    return mlflow.MlflowClient(Settings().tracking_uri)
+
+
+@pytest.fixture
+def experiment(request: pytest.FixtureRequest) -> Any:
+    """Logs models of a made-up experiment and proposes them."""
+    from tasks.promote.task import promote_model
+    from tasks.tracking import RunTags, run
+
+    tags = RunTags(request.node.originalname, "c" * 64, None, data_digest="d" * 64, test_digest="t" * 64)
+
+    def propose(model: Any, tags: RunTags = tags, promotion: Promotion = THRESHOLDS) -> Any:
+        with run("pipeline", "pipeline", tags) as run_id:
+            return promote_model.fn(model, promotion, tags, run_id)
+
+    return SimpleNamespace(name=tags.experiment, tags=tags, propose=propose)
+
+
+@pytest.fixture
+def log_model(tmp_path: Path, experiment: Any, client: Any) -> Any:
+    """`log_model("cnn", wrong=range(20))`: an evaluated model that has all test rows right but these."""
+    from tasks import predictions, tracking
+    from tasks.evaluate.metrics import test_metrics
+    from tasks.records import EvaluatedModel
+
+    def log(name: str, wrong: range, tags: Any = experiment.tags) -> EvaluatedModel:
+        labels = np.arange(ROWS) % 2
+        said = labels.copy()
+        said[wrong] = 1 - said[wrong]
+        table = predictions.make_table([f"{row:064}" for row in range(ROWS)], labels, np.eye(2)[said], CLASSES)
+        path = tmp_path / f"{name}.parquet"
+        with tracking.run("train", name, tags) as run_id:
+            predictions.write(table, tmp_path / run_id / "predictions.parquet")
+            tracking.log_files(run_id, tmp_path / run_id, "evaluation")
+            experiment_id = client.get_run(run_id).info.experiment_id
+            logged = client.create_logged_model(experiment_id, source_run_id=run_id)
+        predictions.write(table, path)
+        chosen = {"chosen_val_accuracy": 1 - len(wrong) / ROWS, "chosen_val_loss": 0.1, "fit_seconds": 1.0}
+        return EvaluatedModel(
+            name=name,
+            family="linear_svm",
+            run_id=run_id,
+            model_id=logged.model_id,
+            model_uri=logged.model_uri,
+            predictions=path,
+            test_digest=tags.test_digest,
+            metrics={**chosen, **test_metrics(table)},
+        )
+
+    return log
+
+
+def aliases(client: Any, name: str) -> dict[str, int]:
+    return {alias: int(version) for alias, version in client.get_registered_model(name).aliases.items()}
+
+
+def verdicts(decision: Any) -> dict[str, bool]:
+    return {gate.name: gate.passed for gate in decision.gates}
+
+
+def test_the_first_model_becomes_champion(experiment, log_model, client):
+    decision = experiment.propose(log_model("first", wrong=range(20)))
+    assert (decision.decision, decision.version) == ("promoted", 1)
+    assert "no champion yet" in decision.detail
+    assert aliases(client, experiment.name) == {"champion": 1}
+
+
+def test_the_same_model_again_does_not_move_the_alias(experiment, log_model, client):
+    experiment.propose(log_model("first", wrong=range(20)))
+    decision = experiment.propose(log_model("again", wrong=range(20)))
+    assert (decision.decision, decision.version) == ("kept", 2)
+    assert aliases(client, experiment.name) == {"champion": 1, "challenger": 2}
+    assert verdicts(decision)["worth_moving"] is False
+
+
+def test_a_digit_more_is_not_better(experiment, log_model, client):
+    experiment.propose(log_model("first", wrong=range(20)))
+    decision = experiment.propose(log_model("a_little_better", wrong=range(18)))
+    assert decision.decision == "kept"
+    assert "McNemar p = 0.500" in decision.detail
+    assert aliases(client, experiment.name)["champion"] == 1
+
+
+def test_a_significantly_better_model_takes_over_and_the_old_one_is_previous(experiment, log_model, client):
+    experiment.propose(log_model("first", wrong=range(40)))
+    experiment.propose(log_model("as_good", wrong=range(40)))
+    decision = experiment.propose(log_model("better", wrong=range(10)))
+    assert (decision.decision, decision.version) == ("promoted", 3)
+    assert aliases(client, experiment.name) == {"champion": 3, "previous": 1}
+
+
+def test_a_worse_model_is_refused(experiment, log_model, client):
+    experiment.propose(log_model("first", wrong=range(10)))
+    decision = experiment.propose(log_model("worse", wrong=range(40)))
+    assert decision.decision == "refused"
+    assert verdicts(decision)["not_worse_than_champion"] is False
+    assert "30 of them alone" in decision.detail
+    assert aliases(client, experiment.name) == {"champion": 1, "challenger": 2}
+
+
+def test_a_worse_model_is_refused_though_its_data_are_newer(experiment, log_model, client):
+    experiment.propose(log_model("first", wrong=range(10)))
+    newer = replace(experiment.tags, data_digest="e" * 64)
+    assert experiment.propose(log_model("worse", wrong=range(40)), newer).decision == "refused"
+    assert aliases(client, experiment.name)["champion"] == 1
+
+
+def test_an_equal_model_of_newer_data_takes_over(experiment, log_model, client):
+    experiment.propose(log_model("first", wrong=range(20)))
+    newer = replace(experiment.tags, data_digest="e" * 64)
+    assert experiment.propose(log_model("newer", wrong=range(20), tags=newer), newer).decision == "promoted"
+    assert aliases(client, experiment.name) == {"champion": 2, "previous": 1}
+
+
+def test_a_model_below_its_threshold_is_refused_though_it_is_the_first(experiment, log_model, client):
+    decision = experiment.propose(log_model("bad", wrong=range(100)))
+    assert decision.decision == "refused"
+    assert decision.detail == "test_accuracy is 0.5; expected at least 0.6"
+    assert aliases(client, experiment.name) == {"challenger": 1}
+
+
+def test_other_test_rows_are_refused_with_a_sentence_that_says_what_differs(experiment, log_model, client):
+    experiment.propose(log_model("first", wrong=range(40)))
+    other = replace(experiment.tags, test_digest="u" * 64)
+    decision = experiment.propose(log_model("elsewhere", wrong=range(0), tags=other), other)
+    assert decision.decision == "refused"
+    assert f"test rows {'u' * 12}" in decision.detail
+    assert f"on {'t' * 12}; only models with the same test rows can be compared" in decision.detail
+    assert aliases(client, experiment.name)["champion"] == 1
+
+
+def test_a_champion_whose_predictions_are_gone_is_not_replaced(experiment, log_model, client, store):
+    first = log_model("first", wrong=range(40))
+    experiment.propose(first)
+    (gone,) = store.glob(f"artifacts/{first.run_id}/artifacts/evaluation/predictions.parquet")
+    gone.unlink()
+    decision = experiment.propose(log_model("better", wrong=range(0)))
+    assert decision.decision == "refused"
+    assert "the champion (version 1) cannot be compared" in decision.detail
+    assert f"run {first.run_id}: its predictions table cannot be read" in decision.detail
+    assert aliases(client, experiment.name) == {"champion": 1, "challenger": 2}
+
+
+def test_the_version_carries_digests_metrics_and_the_verdict_of_every_gate(experiment, log_model, client):
+    experiment.propose(log_model("first", wrong=range(40)))
+    better = log_model("better", wrong=range(10))
+    decision = experiment.propose(better)
+    version = client.get_model_version(experiment.name, "2")
+    assert version.run_id == better.run_id
+    gates = {name.removeprefix("gate."): text for name, text in version.tags.items() if name.startswith("gate.")}
+    assert gates == {gate.name: f"passed: {gate.detail}" for gate in decision.gates}
+    assert set(gates) == {
+        "threshold_test_accuracy",
+        "same_test_rows",
+        "not_worse_than_champion",
+        "worth_moving",
+    }
+    assert version.tags["darkroom.data_digest"] == "d" * 64
+    assert version.tags["darkroom.test_digest"] == "t" * 64
+    assert version.tags["darkroom.decision"] == "promoted"
+    assert version.tags["metric.test_accuracy"] == "0.95"
+
+
+def test_the_decision_is_on_the_pipeline_s_run(experiment, log_model, client):
+    experiment.propose(log_model("bad", wrong=range(100)))
+    (found,) = client.search_runs(
+        [client.get_experiment_by_name(experiment.name).experiment_id], "tags.`darkroom.kind` = 'pipeline'"
+    )
+    assert found.data.tags["darkroom.decision"] == "refused"
+    assert "expected at least 0.6" in found.data.tags["darkroom.decision_detail"]
+    assert [file.path for file in client.list_artifacts(found.info.run_id)] == ["promotion.json"]
+
+
+@pytest.mark.usefixtures("on_prefect")
+def test_the_flow_proposes_the_best_by_validation_and_not_by_test(experiment, log_model, client):
+    from flows.promote import promote
+    from tasks.tracking import run
+
+    lucky = log_model("lucky_on_test", wrong=range(5))
+    lucky.metrics["chosen_val_accuracy"] = 0.7
+    steady = log_model("steady", wrong=range(20))
+    with run("pipeline", "pipeline", experiment.tags) as run_id:
+        decision = promote([lucky, steady], THRESHOLDS, experiment.tags, run_id)
+    assert decision.decision == "promoted"
+    assert client.get_model_version(experiment.name, "1").tags["darkroom.model"] == "steady"
+
+
+@pytest.mark.usefixtures("on_prefect")
+def test_nothing_is_registered_where_promotion_is_disabled(experiment, log_model, client):
+    from mlflow.exceptions import MlflowException
+
+    from flows.promote import promote
+
+    model = log_model("first", wrong=range(20))
+    decision = promote([model], Promotion(mode="disabled"), experiment.tags, model.run_id)
+    assert (decision.decision, decision.version) == ("disabled", None)
+    with pytest.raises(MlflowException, match="not found"):
+        client.get_registered_model(experiment.name)
