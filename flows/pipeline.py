@@ -18,6 +18,7 @@ from pipeline_config.experiment import Experiment
 from pipeline_config.loading import load_experiment
 from pipeline_config.settings import Settings
 from tasks import tracking
+from tasks.progress import say
 from tasks.promote.gates import choose_challenger
 from tasks.records import Decision, EvaluatedModel
 from tasks.tracking import RunTags
@@ -130,4 +131,6 @@ def _prepare(config: Experiment, run_id: str) -> Prepared:
     tracking.log_files(run_id, prepared.report.folder, "data")
     tracking.log_data(run_id, prepared.listing, prepared.manifest)
     refuse_bad_data(prepared)
+    for warning in prepared.report.warnings:
+        say(f"warning: {warning}")
     return prepared
