@@ -12,11 +12,11 @@ from flows.evaluate import evaluate
 from flows.outcomes import Failure
 from flows.prepare import Prepared, prepare, refuse_bad_data
 from flows.promote import promote
+from flows.start import check_places, load_checked
 from flows.train import train
 from pipeline_config.errors import DarkroomError
 from pipeline_config.experiment import Experiment
-from pipeline_config.loading import load_experiment
-from pipeline_config.settings import Settings
+from pipeline_config.settings import Settings, configure_environment
 from tasks import tracking
 from tasks.progress import say
 from tasks.promote.gates import choose_challenger
@@ -84,7 +84,8 @@ def pipeline(experiment: str, overrides: list[str] | None = None) -> PipelineRes
         DataError: the data failed validation; nothing was trained.
         ModelsFailed: some models failed; the others were trained, evaluated and considered for promotion.
     """
-    config = load_experiment(experiment, overrides)
+    check_places(configure_environment())
+    config = load_checked(experiment, overrides or [])
     tags = RunTags(config.name, tracking.config_digest(config), flow_run.id)
     with tracking.run("pipeline", f"pipeline {config.name}", tags) as run_id:
         tracking.log_configuration(run_id, config)
