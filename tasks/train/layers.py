@@ -1,9 +1,13 @@
 """What the families' networks have in common."""
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from pipeline_config.errors import ConfigurationError
+
+Widths = tuple[Annotated[int, Field(ge=1)], ...]
+"""Filters or units of layers, one number a layer or block."""
 
 
 def raw_pixels(input_shape: tuple[int, int, int]) -> tuple[Any, Any]:
@@ -23,7 +27,7 @@ def raw_pixels(input_shape: tuple[int, int, int]) -> tuple[Any, Any]:
     return pixels, keras.layers.Rescaling(1 / 255, name="rescaling")(resized)
 
 
-def classifier(features: Any, num_outputs: int, dense_units: Sequence[int], dropout: float) -> Any:
+def classifier(features: Any, num_outputs: int, dense_units: Widths, dropout: float) -> Any:
     """Flatten, dense ReLU layers each followed by dropout, softmax."""
     from keras import layers
 

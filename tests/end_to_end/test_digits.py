@@ -86,6 +86,20 @@ def test_a_second_run_does_not_move_the_champion(digits, client):
     assert {alias: int(version) for alias, version in aliases.items()} == {"champion": 1, "challenger": 2}
 
 
+def test_a_weak_model_that_is_proposed_by_hand_is_refused_with_code_4(digits, client, darkroom):
+    (weak,) = (model["run_id"] for model in digits.second.answer["models"] if model["name"] == "cnn")
+    proposed = darkroom("promote", weak, "--json", home=digits.home)
+    assert proposed.code == 4, proposed.stderr
+    assert "cnn is not promoted: test_accuracy is 0." in proposed.answer["error"]
+    assert int(client.get_registered_model("digits").aliases["champion"]) == 1
+
+
+def test_a_run_that_is_not_there_cannot_be_proposed(digits, darkroom):
+    proposed = darkroom("promote", "0123456789abcdef", "--json", home=digits.home)
+    assert proposed.code == 2, proposed.stderr
+    assert "no run 0123456789abcdef" in proposed.answer["error"]
+
+
 def test_the_same_data_have_the_same_digest_in_every_run(digits):
     assert digits.second.answer["data_digest"] == digits.first.answer["data_digest"]
 

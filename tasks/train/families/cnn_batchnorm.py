@@ -4,22 +4,22 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from tasks.train.layers import check_poolings, classifier, raw_pixels
+from tasks.train.layers import Widths, check_poolings, classifier, raw_pixels
 
 # Keras's 0.99 needs some 500 steps before inference uses averages worth the name; on small data sets early stopping
 # would have ended the training by then. 0.9 is what PyTorch and most papers use.
 MOMENTUM = 0.9
 
-SMALLEST = {"filters": [4], "convolutions": 1, "dense_units": [8]}
+SMALLEST = {"filters": (4,), "convolutions": 1, "dense_units": (8,)}
 
 
 def build(
     input_shape: tuple[int, int, int],
     num_outputs: int,
     *,
-    filters: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [64, 128, 256],  # noqa: B006 - never changed
+    filters: Annotated[Widths, Field(min_length=1)] = (64, 128, 256),
     convolutions: Annotated[int, Field(ge=1)] = 2,
-    dense_units: list[Annotated[int, Field(ge=1)]] = [256],  # noqa: B006 - never changed
+    dense_units: Widths = (256,),
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5,
 ) -> Any:
     """A Keras model from raw pixels to probabilities.

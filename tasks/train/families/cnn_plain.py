@@ -4,18 +4,18 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from tasks.train.layers import check_poolings, classifier, raw_pixels
+from tasks.train.layers import Widths, check_poolings, classifier, raw_pixels
 
-SMALLEST = {"filters": [4], "convolutions": 1, "dense_units": [8]}
+SMALLEST = {"filters": (4,), "convolutions": 1, "dense_units": (8,)}
 
 
 def build(
     input_shape: tuple[int, int, int],
     num_outputs: int,
     *,
-    filters: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [64, 128, 256],  # noqa: B006 - never changed
+    filters: Annotated[Widths, Field(min_length=1)] = (64, 128, 256),
     convolutions: Annotated[int, Field(ge=1)] = 2,
-    dense_units: list[Annotated[int, Field(ge=1)]] = [256],  # noqa: B006 - never changed
+    dense_units: Widths = (256,),
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
 ) -> Any:
     """A Keras model from raw pixels to probabilities.
