@@ -48,8 +48,9 @@ def fit_model(model: Any, images: ImageSet, train: Train, name: str) -> Fit:
     Raises:
         DarkroomError: the loss became infinite or not a number.
     """
-    fit = _fit_sklearn if hasattr(model, "predict_proba") else _fit_keras
-    return fit(model, images, train, name)
+    if hasattr(model, "predict_proba"):
+        return _fit_sklearn(model, images, name)
+    return _fit_keras(model, images, train, name)
 
 
 def _fit_keras(model: Any, images: ImageSet, train: Train, name: str) -> Fit:
@@ -100,7 +101,7 @@ def compile_model(model: Any, train: Train, steps: int) -> None:
     )
 
 
-def _fit_sklearn(model: Any, images: ImageSet, train: Train, name: str) -> Fit:  # noqa: ARG001 - it has no epochs
+def _fit_sklearn(model: Any, images: ImageSet, name: str) -> Fit:
     positions = images.positions("train")
     with bar(f"training {name}", 1) as shown:
         started = time.perf_counter()
