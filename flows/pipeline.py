@@ -10,7 +10,7 @@ from prefect.runtime import flow_run
 
 from flows.evaluate import evaluate
 from flows.outcomes import Failure
-from flows.prepare import Prepared, prepare, refuse_bad_data
+from flows.prepare import Prepared, prepare, refuse_bad_data, say_warnings
 from flows.promote import promote
 from flows.start import check_places, load_checked
 from flows.train import train
@@ -18,7 +18,6 @@ from pipeline_config.errors import DarkroomError
 from pipeline_config.experiment import Experiment
 from pipeline_config.settings import Settings, configure_environment
 from tasks import tracking
-from tasks.progress import say
 from tasks.promote.gates import choose_challenger
 from tasks.records import Decision, EvaluatedModel
 from tasks.tracking import RunTags
@@ -132,6 +131,5 @@ def _prepare(config: Experiment, run_id: str) -> Prepared:
     tracking.log_files(run_id, prepared.report.folder, "data")
     tracking.log_data(run_id, prepared.listing, prepared.manifest)
     refuse_bad_data(prepared)
-    for warning in prepared.report.warnings:
-        say(f"warning: {warning}")
+    say_warnings(prepared.report)
     return prepared

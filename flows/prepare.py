@@ -1,4 +1,4 @@
-"""Data set of the experiment -> validated manifest with splits."""
+"""Data set of the experiment -> validated manifest with splits, and the report on it."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,10 @@ from prefect import flow
 from pipeline_config.errors import DataError
 from pipeline_config.experiment import Experiment
 from tasks.ingest.task import ingest
+from tasks.progress import say
 from tasks.records import Listing, Manifest, ValidationReport
 from tasks.split.task import split_dataset
-from tasks.validate.task import validate_dataset
+from tasks.validate.task import report_dataset, validate_dataset
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,25 @@ class Prepared:
 
 @flow(name="prepare", validate_parameters=False)
 def prepare(experiment: Experiment) -> Prepared:
-    """Ingest, validate, split. Data that fail validation come back unsplit, with the report."""
+    """Ingest, validate, split, report. Data that fail validation come back unsplit, with the report."""
     listing = ingest(experiment.dataset)
-    manifest, report = validate_dataset(listing, experiment.validation, experiment.dataset.image_size)
-    if not report.failures:
-        manifest = split_dataset(manifest, experiment.split)
-    return Prepared(listing, manifest, report)
+    bounds = experiment.validation
+    manifest, checks = validate_dataset(listing, bounds, experiment.dataset.image_size)
+    problem = None
+    if not checks.failures:
+        try:
+            manifest = split_dataset(manifest, experiment.split)
+        except DataError as error:
+            problem = str(error)
+    return Prepared(listing, manifest, report_dataset(listing, manifest, checks, bounds, problem))
+
+
+def say_warnings(report: ValidationReport) -> None:
+    """What was found, and how finely the test images will tell models apart, before training starts."""
+    for warning in report.warnings:
+        say(f"warning: {warning}")
+    if report.precision and report.precision not in report.warnings:
+        say(report.precision)
 
 
 def refuse_bad_data(prepared: Prepared) -> None:
@@ -39,4 +53,4 @@ def refuse_bad_data(prepared: Prepared) -> None:
     """
     if prepared.report.failures:
         found = "; ".join(prepared.report.failures)
-        raise DataError(f"the data failed validation: {found}; see {prepared.report.folder / 'validation_report.md'}")
+        raise DataError(f"the data failed validation: {found}; see {prepared.report.folder / 'validation_report.html'}")

@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 
 from flows.pipeline import PipelineResult
-from flows.prepare import Prepared
+from flows.prepare import Prepared, say_warnings
 from tasks import manifest as manifests
 from tasks.progress import console, say
 from tasks.records import Decision
@@ -43,9 +43,8 @@ def show_prepared(prepared: Prepared) -> None:
     shown = ", ".join(f"{counts.get(split, 0):,} {split}" for split in manifests.SPLITS)
     quarantined = int((table["status"] != "ok").sum())
     say(f"{len(prepared.manifest.class_names)} classes, {len(table):,} images: {shown}, {quarantined} quarantined")
-    for warning in prepared.report.warnings:
-        say(f"warning: {warning}")
-    say(f"report: {prepared.report.folder / 'validation_report.md'}")
+    say_warnings(prepared.report)
+    say(f"Look at it: {prepared.report.folder / 'validation_report.html'}")
 
 
 def _cells(metrics: dict[str, float]) -> tuple[str, ...]:

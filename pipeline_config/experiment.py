@@ -41,12 +41,20 @@ class Section(BaseModel):
 
 
 class Dataset(BaseModel):
-    """Which images. The keys beside these two are the source's own options."""
+    """Which images. The keys beside these are the source's own options."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     source: Name
     image_size: ImageSize | None = Field(None, description="height and width given to the models; null: as they are")
+    class_names: dict[str, str] = Field(
+        default_factory=dict, description="the source's name of a class -> the name to report; one name twice merges"
+    )
+    min_images_per_class: int | None = Field(None, ge=1, description="smaller classes are left out")
+    max_classes: int | None = Field(None, ge=1, description="the first so many, by name")
+    images_per_class: int | None = Field(
+        None, ge=1, description="the first so many, by path or index; a given test split is kept whole"
+    )
 
     @property
     def options(self) -> dict[str, Any]:
@@ -54,13 +62,55 @@ class Dataset(BaseModel):
         return dict(self.model_extra or {})
 
 
-class Validation(Section):
-    """Bounds of the data checks. A data set beyond them stops the run before any training."""
+def _off(severity: Any) -> Any:
+    """YAML reads a bare `off` as false."""
+    return "off" if severity is False else severity
 
-    max_quarantined: float = Field(0.05, ge=0, le=1, description="share of images that may be quarantined")
-    min_images_per_class: int = Field(10, ge=3, description="readable images that each class must have")
+
+Severity = Annotated[Literal["critical", "warning", "off"], BeforeValidator(_off)]
+"""A failed critical check stops the run, a failed warning is reported, a check that is off is not made."""
+
+
+class Validation(Section):
+    """The data checks: the severity of each, and its bounds.
+
+    Of the checks of single images, `unreadable`, `size`, `aspect`, `one_colour` and `box` quarantine what they find;
+    `wrong_extension`, `mode`, `listed_size` and `low_resolution` only name it. What nobody can set is that the manifest
+    is sound: its columns, labels and ids.
+    """
+
+    # Of single images.
+    unreadable: Literal["critical", "warning"] = Field("warning", description="empty, truncated, no image, a bomb")
+    size: Severity = "warning"
     min_side: int = Field(4, ge=1, description="pixels of the shorter side")
     max_side: int = Field(10_000, ge=1, description="pixels of the longer side")
+    aspect: Severity = "warning"
+    max_aspect: float = Field(10, ge=1, description="longer side over shorter side")
+    one_colour: Severity = Field("warning", description="fully black, white, or of any one colour")
+    box: Severity = Field("warning", description="box of no size, outside the image, or smaller than min_box_side")
+    min_box_side: float = Field(0.01, ge=0, lt=1, description="share of the image's side")
+    wrong_extension: Severity = Field("warning", description="the file is of another format than its name says")
+    mode: Severity = Field("warning", description="neither grey nor RGB of 8 bits, and so converted")
+    listed_size: Severity = Field("warning", description="the source states another size than the image has")
+    low_resolution: Severity = Field("warning", description="smaller than dataset.image_size, and so enlarged")
+    max_low_resolution: float = Field(0.1, ge=0, le=1, description="share of the images")
+    # Over the set.
+    quarantined: Severity = "critical"
+    max_quarantined: float = Field(0.05, ge=0, le=1, description="share of images that may be quarantined")
+    class_size: Severity = "critical"
+    min_images_per_class: int = Field(10, ge=3, description="usable images that each class must have")
+    number_of_classes: Severity = Field("critical", description="fewer than two classes with usable images")
+    imbalance: Severity = "warning"
+    max_imbalance: float = Field(10, ge=1, description="images of the largest class over those of the smallest")
+    duplicates: Severity = Field("warning", description="equal pixels in one class; one copy is kept")
+    conflicting_labels: Severity = Field("critical", description="equal pixels in two classes; all are quarantined")
+    near_duplicates: Severity = Field("warning", description="nearly equal images; splits keep them together")
+    near_conflicts: Severity = Field("warning", description="nearly equal images in two classes; they stay")
+    leakage: Severity = Field("critical", description="a given test image is also, or nearly, a training image")
+    max_leakage: float = Field(0.01, ge=0, le=1, description="share of the test images")
+    drop_leaking: bool = Field(False, description="quarantine the leaking training images; leakage is then reported")
+    test_precision: Severity = Field("warning", description="too few test images to tell models apart")
+    max_interval: float = Field(0.05, gt=0, lt=1, description="to either side of an accuracy of 0.9")
 
 
 class Split(Section):
@@ -69,6 +119,9 @@ class Split(Section):
     validation: Part = 0.15
     test: Part = 0.15
     train: Annotated[int, Field(ge=1)] | None = Field(None, description="images of each class; null: all that are left")
+    folds: int | None = Field(
+        None, ge=2, description="cross-validation over training and validation images before the final fit"
+    )
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")

@@ -3,6 +3,10 @@
 HIGHER_IS_BETTER = {
     "chosen_val_accuracy": True,
     "chosen_val_loss": False,
+    "cv_val_accuracy_mean": True,
+    "cv_val_accuracy_std": False,
+    "cv_val_loss_mean": False,
+    "cv_val_loss_std": False,
     "test_accuracy": True,
     "test_accuracy_low": True,
     "test_accuracy_high": True,

@@ -1,6 +1,9 @@
-"""Encoded images -> pixels, in one way for every stage."""
+"""Encoded images -> pixels, in one way for every stage: checks, training and evaluation decode nowhere else."""
 
+import errno
 import io
+import os
+import stat
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +35,11 @@ class ImageReader:
             raise ValueError("a row with an index, but no store to find it in")
         return pa.ipc.open_file(pa.memory_map(str(self.store))).read_all().column("image")
 
+    @cached_property
+    def _folder(self) -> Path:
+        """The root, symbolic links followed."""
+        return Path(os.path.realpath(self.root or ""))
+
     def __getstate__(self) -> dict[str, Path | None]:
         return {"root": self.root, "store": self.store}
 
@@ -39,25 +47,50 @@ class ImageReader:
         """The encoded bytes of one image.
 
         Raises:
-            OSError: the file is missing or cannot be read.
+            OSError: the file is missing, cannot be read, or is not in the data folder.
+            ValueError: the row points nowhere.
         """
         if index is not None:
             return bytes(self._images[index].as_buffer())
-        if self.root is None or path is None:
+        file = self.locate(path)
+        if not stat.S_ISREG(file.stat().st_mode):  # on a pipe a reader would wait for ever
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        return file.read_bytes()
+
+    def locate(self, path: str | None) -> Path:
+        """The file below the root, symbolic links followed. Whoever fills a data folder must not reach beyond it.
+
+        Raises:
+            OSError: it leads out of the data folder, by a link, `..` or a path of its own.
+            ValueError: the row points nowhere.
+        """
+        if path is None or self.root is None:
             raise ValueError("a row with neither a path below a root nor an index")
-        return (self.root / path).read_bytes()
+        if "\0" in path:
+            raise OSError(errno.EINVAL, "not a name that a file can have", path)
+        file = Path(os.path.realpath(self._folder / path))
+        if not file.is_relative_to(self._folder):
+            raise OSError(errno.EXDEV, "leads out of the data folder", path)
+        return file
 
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """Pixels of one image, upright, `(height, width, 3)` uint8 RGB, and Pillow's mode of the stored image."""
+    """One image.
+
+    Attributes:
+        pixels: upright, `(height, width, 3)` uint8 RGB.
+        mode: Pillow's mode of the stored image, as RGB or L.
+        format: Pillow's name of the real format, as JPEG; None where Pillow has none.
+    """
 
     pixels: Pixels
     mode: str
+    format: str | None
 
 
 def decode(encoded: bytes) -> DecodedImage:
-    """Decode one image fully: upright by its EXIF orientation, RGB.
+    """Decode one image fully, the first frame of an animation: upright by its EXIF orientation, RGB.
 
     Raises:
         OSError: no image, truncated, or broken.
@@ -67,21 +100,33 @@ def decode(encoded: bytes) -> DecodedImage:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(io.BytesIO(encoded)) as image:
-                mode = image.mode
-                upright = ImageOps.exif_transpose(image)
-                return DecodedImage(np.asarray(_as_rgb(upright)), mode)
+                mode, kind = image.mode, image.format  # what is turned upright has no format any more
+                _refuse_program(kind)
+                return DecodedImage(np.asarray(_as_rgb(ImageOps.exif_transpose(image), kind)), mode, kind)
         except Image.DecompressionBombWarning as warning:
             raise Image.DecompressionBombError(str(warning)) from None
         except (OSError, Image.DecompressionBombError):
             raise
-        except (
-            Exception
-        ) as error:  # for broken files Pillow's plugins raise nearly anything; to a caller it is one thing
+        # For broken files Pillow's plugins raise nearly anything; to a caller it is one thing.
+        except Exception as error:
             raise OSError(str(error) or type(error).__name__) from error
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
-    """RGB; 16-bit grey levels are scaled to 8 bits, which Pillow's own conversion would clip."""
-    if image.mode.startswith("I;16"):
+def _refuse_program(kind: str | None) -> None:
+    """Data are not to be executed, and Pillow would start Ghostscript for EPS."""
+    if kind == "EPS":
+        raise OSError("EPS is a program, which is not run; convert it to PNG")
+
+
+def _as_rgb(image: Image.Image, kind: str | None) -> Image.Image:
+    """RGB; 16-bit grey levels are scaled to 8 bits, which Pillow's own conversion would clip.
+
+    What is transparent is laid on white, as most viewers show it. Pillow's own conversion only drops the transparency,
+    and uncovers colours that nobody has seen: leftovers of editing, mostly black.
+    """
+    if image.mode.startswith("I;16") or (image.mode == "I" and kind == "PPM"):  # Pillow's 16-bit PPM is I, 0..65535
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        seen = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
     return image.convert("RGB")

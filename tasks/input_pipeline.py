@@ -6,7 +6,7 @@ that a model served with full-size images sees what it was trained on (to within
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from tasks.records import Manifest
 
 Positions = npt.NDArray[np.int64]
 PREFETCHED_BATCHES = 2
+_NO_FOLD = -1
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,16 @@ class ImageSet:
     def positions(self, split: str) -> Positions:
         """Positions of a split's images, ascending."""
         return np.flatnonzero(self.rows["split"] == split)
+
+    def fold(self, number: int) -> "ImageSet":
+        """The same pixels, with fold `number` as validation images and the other folds as training images.
+
+        Images of no fold, as those to test with, have no split there.
+        """
+        fold = self.rows["fold"].fillna(_NO_FOLD)
+        held_out = np.where(fold == number, "validation", "train")
+        split = pd.Series(held_out, index=self.rows.index, dtype="str").where(fold != _NO_FOLD)
+        return replace(self, rows=self.rows.assign(split=split))
 
 
 def open_image_set(manifest: Manifest, cache: Path) -> ImageSet:

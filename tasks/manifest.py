@@ -10,12 +10,15 @@ Columns, in order (`box_…` are fractions of the image, top-left corner first; 
     class_name  str
     width, height      Int64, pixels after turning upright; null where undecodable
     mode        str    Pillow's mode of the stored image, as RGB or L
+    format      str    Pillow's name of the file's real format, as JPEG; null where undecodable
+    brightness  float64  mean grey level, 0..255; null where undecodable
     bytes       int64  of the stored file
     sha256      str    of the stored file's bytes
     phash       str    64-bit perceptual hash, 16 hex digits
-    group       str    equal for images that must not be parted by a split
+    group       str    equal for duplicates and near-duplicates, which a split must not part: the least of their ids
     box_x, box_y, box_width, box_height    float64
     split       str    train, validation, test; null before splitting, and where quarantined
+    fold        Int64  0..k-1: the cross-validation fold in which a training or validation image is held out; or null
     status      str    ok, or the reason why the image is quarantined
 """
 
@@ -37,17 +40,20 @@ DTYPES = {
     "width": "Int64",
     "height": "Int64",
     "mode": "str",
+    "format": "str",
+    "brightness": "float64",
     "bytes": "int64",
     "sha256": "str",
     "phash": "str",
     "group": "str",
     **dict.fromkeys(BOX_COLUMNS, "float64"),
     "split": "str",
+    "fold": "Int64",
     "status": "str",
 }
 COLUMNS = tuple(DTYPES)
 SPLITS = ("train", "validation", "test")
-_IDENTITY = ["image_id", "label", "class_name", *BOX_COLUMNS, "split", "usable"]
+_IDENTITY = ["image_id", "label", "class_name", *BOX_COLUMNS, "split", "fold", "usable"]
 
 
 def conform(table: pd.DataFrame) -> pd.DataFrame:

@@ -49,18 +49,33 @@ class Manifest:
 
 
 @dataclass(frozen=True)
+class Checks:
+    """What the checks of a data set found, before it was split.
+
+    Attributes:
+        folder: holds `findings.parquet`, `pairs.parquet` and `results.json`.
+        failures: sentences of what failed at severity critical; empty when the data may be split.
+    """
+
+    folder: Path
+    failures: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ValidationReport:
     """Outcome of the checks over a manifest.
 
     Attributes:
-        folder: holds `validation_report.md` and `validation_report.json`.
+        folder: holds `validation_report.html`, `.md` and `.json`.
         failures: sentences of what failed at severity critical; empty when the data may be used.
         warnings: sentences of what failed at severity warning.
+        precision: what differences between models the test images can tell, in a sentence; empty where not checked.
     """
 
     folder: Path
     failures: tuple[str, ...]
     warnings: tuple[str, ...]
+    precision: str = ""
 
 
 @dataclass(frozen=True)

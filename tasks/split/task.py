@@ -8,12 +8,13 @@ from pipeline_config.experiment import Split
 from tasks import manifest as manifests
 from tasks.records import Manifest
 from tasks.split.assign import assign_splits
+from tasks.split.folds import assign_folds
 
 
 @task(name="split")
 def split_dataset(manifest: Manifest, split: Split) -> Manifest:
-    """Give every usable image a split and name the result by its digest."""
-    table = assign_splits(manifests.read(manifest.path), split)
+    """Give every usable image a split, and a fold where folds are asked for; name the result by its digest."""
+    table = assign_folds(assign_splits(manifests.read(manifest.path), split), split)
     digest = manifests.digest(table)
     path = manifest.path.with_name(f"{digest[:16]}.parquet")
     manifests.write(table, path)

@@ -62,7 +62,7 @@ def run(kind: str, name: str, tags: RunTags, parent_run_id: str | None = None) -
     """A run that is never left RUNNING: FINISHED, FAILED with the reason as a tag, or KILLED.
 
     Args:
-        kind: pipeline, train or promotion.
+        kind: pipeline, train, fold or promotion.
         name: as MLflow shows it.
         tags: of the pipeline.
         parent_run_id: the run that this one is shown below.

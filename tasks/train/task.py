@@ -1,7 +1,5 @@
 """Train one model as a Prefect task."""
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from prefect import task
@@ -9,15 +7,15 @@ from prefect.client.schemas.objects import State, TaskRun
 
 from pipeline_config.experiment import Model
 from pipeline_config.settings import Settings
-from tasks import predictions, tracking
+from tasks import tracking
 from tasks.disk import is_disk_full
 from tasks.input_pipeline import ImageSet, open_image_set
-from tasks.prediction import predict_split
 from tasks.records import Manifest, TrainedModel
 from tasks.tracking import RunTags
-from tasks.train.curves import draw_curves
-from tasks.train.fit import Fit, fit_model
-from tasks.train.registry import build_model, checked_params, count_parameters
+from tasks.train.cross_validation import cross_validate
+from tasks.train.fit import fit_model
+from tasks.train.outcome import log_fit, measure_fit
+from tasks.train.registry import build_model, checked_params
 
 _EXAMPLES = 2
 
@@ -36,29 +34,22 @@ def _may_pass(task: Any, task_run: TaskRun, state: State[Any]) -> bool:  # noqa:
     retry_condition_fn=_may_pass,
 )
 def train_model(model: Model, manifest: Manifest, tags: RunTags, parent_run_id: str) -> TrainedModel:
-    """Fit one model, log it with its curves, and choose nothing by test rows."""
+    """Fit one model, on every fold first, log it with its curves, and choose nothing by test rows."""
     settings = Settings()
     with tracking.run("train", model.name, tags, parent_run_id) as run_id:
         tracking.log_params(run_id, {**model.model_dump(mode="json"), "params": checked_params(model)[1]})
         images = open_image_set(manifest, settings.cache)
+        of_folds = cross_validate(model, images, manifest, tags, run_id)
+        tracking.log_metrics(run_id, of_folds)
         network = build_model(model, (*manifest.image_size, 3), len(manifest.class_names))
         fit = fit_model(network, images, model.train, model.name)
-        _log_fit(run_id, model, fit, settings.cache)
+        log_fit(run_id, model.name, fit, settings.cache)
         model_id = _log_network(run_id, network, images)
-        metrics = _metrics(network, images, manifest, fit)
+        metrics = measure_fit(network, images, manifest.class_names, fit)
         tracking.log_metrics(run_id, metrics, model_id)
         for split in ("train", "validation"):
             tracking.log_dataset_input(run_id, manifest, images.rows.iloc[images.positions(split)], split)
-    return TrainedModel(model.name, model.family, run_id, model_id, f"models:/{model_id}", metrics)
-
-
-def _log_fit(run_id: str, model: Model, fit: Fit, cache: Path) -> None:
-    tracking.log_history(run_id, fit.history)
-    if len(fit.history["val_loss"]) < 2:
-        return  # no epochs, no curve
-    with TemporaryDirectory(dir=cache) as folder:
-        draw_curves(fit.history, fit.chosen_epoch, model.name, Path(folder) / "curves.png")
-        tracking.log_files(run_id, Path(folder))
+    return TrainedModel(model.name, model.family, run_id, model_id, f"models:/{model_id}", {**of_folds, **metrics})
 
 
 def _log_network(run_id: str, network: Any, images: ImageSet) -> str:
@@ -67,16 +58,3 @@ def _log_network(run_id: str, network: Any, images: ImageSet) -> str:
         network.predict_proba(example) if hasattr(network, "predict_proba") else network.predict_on_batch(example)
     )
     return tracking.log_model(run_id, network, example, probabilities)
-
-
-def _metrics(network: Any, images: ImageSet, manifest: Manifest, fit: Fit) -> dict[str, float]:
-    """Figures of the weights that were kept."""
-    validation = predict_split(network, images, "validation", manifest.class_names)
-    return {
-        "chosen_epoch": fit.chosen_epoch,
-        "chosen_val_accuracy": float(predictions.correct(validation).mean()),
-        "chosen_val_loss": predictions.log_loss(validation),
-        "fit_seconds": fit.seconds,
-        "images_per_second": fit.images_seen / fit.seconds,
-        "parameters": count_parameters(network),
-    }

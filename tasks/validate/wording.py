@@ -1,4 +1,4 @@
-"""Words for images and for reasons, shared by statuses, expectations and the report."""
+"""Words for images, reasons and checks, shared by statuses, expectations and the report."""
 
 import re
 from collections.abc import Sequence
@@ -7,6 +7,17 @@ import pandas as pd
 
 MAX_EXAMPLES = 5
 _KINDS = {"duplicate": "duplicates", "same picture": "the same picture under two classes"}
+_CHECKS = {
+    "unreadable": "Cannot be read",
+    "size": "Too small or too large",
+    "aspect": "Long and narrow",
+    "one_colour": "Of one colour",
+    "box": "Box that bounds nothing",
+    "wrong_extension": "Of another format than the name says",
+    "mode": "Neither grey nor RGB of 8 bits",
+    "listed_size": "Of another size than the source states",
+    "low_resolution": "Smaller than the models take",
+}
 
 
 def image_names(rows: pd.DataFrame) -> pd.Series:
@@ -14,10 +25,24 @@ def image_names(rows: pd.DataFrame) -> pd.Series:
     return rows["path"].fillna("index " + rows["index"].astype("str"))
 
 
+def count_of(number: int, noun: str) -> str:
+    """`1 image`, `1,200 images`; the noun forms its plural with s."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def title_of_check(check: str) -> str:
+    """What a check of single images finds, in a few words; its own name where it has no such words."""
+    return _CHECKS.get(check, check)
+
+
+def kinds_of_reasons(table: pd.DataFrame) -> pd.Series:
+    """The kind of reason of each quarantined row of a manifest, str: as `duplicates` for every `duplicate of …`."""
+    return table.loc[table["status"] != "ok", "status"].map(_kind_of_reason)
+
+
 def count_reasons(table: pd.DataFrame) -> dict[str, int]:
     """How many rows of a manifest are quarantined for each kind of reason, the most frequent first."""
-    kinds = table.loc[table["status"] != "ok", "status"].map(_kind_of_reason)
-    counts = kinds.value_counts()
+    counts = kinds_of_reasons(table).value_counts()
     return {kind: int(counts[kind]) for kind in sorted(counts.index, key=lambda kind: (-counts[kind], kind))}
 
 

@@ -55,7 +55,7 @@ def write_experiment() -> Callable[..., Path]:
             "name": path.stem,
             "dataset": {"source": "folder", "path": str(folder)},
             "models": [TINY_CNN, SVM],
-            "split": {"validation": 0.2, "test": 0.25},
+            "split": {"validation": 8, "test": 10},
             "train": {"epochs": 2, "batch_size": 16, "learning_rate": 0.01},
             "promotion": {"thresholds": {"test_accuracy": 0.6}},
         }

@@ -167,6 +167,40 @@ def test_unusable_data_end_prepare_with_code_3_too(tmp_path, home, darkroom, pic
     assert "nothing has 0" in told(finished, 3)
 
 
+@pytest.fixture
+def leaking(tmp_path, pictures, write_experiment) -> Path:
+    """An experiment whose given test pictures of one class were copied from its training pictures."""
+    for split in ("train", "test"):
+        shutil.copytree(pictures, tmp_path / "pictures" / split)
+    for colour in ("blue", "red"):  # of the copies, leave ten in test and the other thirty in train
+        for number in range(40):
+            split = "train" if number < 10 else "test"
+            (tmp_path / "pictures" / split / colour / f"{number:03}.png").unlink()
+    for number in range(10):
+        name = f"{number:03}.png"
+        shutil.copy(tmp_path / "pictures" / "test" / "red" / name, tmp_path / "pictures" / "train" / "red" / name)
+    return write_experiment(
+        tmp_path / "leaking.yaml", tmp_path / "pictures", split={"validation": 0.2, "test": "given"}
+    )
+
+
+def test_leaking_data_end_the_run_with_code_3_and_name_the_pairs(leaking, home, darkroom, prefect_url):
+    finished = darkroom("run", leaking, "--json", home=home, PREFECT_API_URL=prefect_url)
+    sentence = told(finished, 3)
+    assert "50.00% are: train/red/000.png and test/red/000.png" in sentence
+    assert "--set validation.drop_leaking=true" in sentence
+    assert statuses(home) == {"pipeline leaking": "FAILED"}
+    assert "test/red/009.png" in artifact(home, "data/validation_report.json")
+
+
+def test_leaking_training_rows_are_dropped_on_request(leaking, home, darkroom, prefect_url):
+    settings = ("--set", "validation.drop_leaking=true", "--set", "validation.max_quarantined=0.2")
+    finished = darkroom("prepare", leaking, *settings, home=home, PREFECT_API_URL=prefect_url)
+    assert finished.code == 0, finished.stderr
+    assert "2 classes, 90 images: 50 train, 20 validation, 20 test, 10 quarantined" in finished.stderr
+    assert "are quarantined (validation.drop_leaking)" in finished.stderr
+
+
 # Wrong files and servers that are away: told before anything is done.
 
 

@@ -21,7 +21,11 @@ def make_manifest() -> Callable[..., pd.DataFrame]:
         table = pd.DataFrame({"image_id": ids, "label": labels, "class_name": names, "sha256": ids, "group": ids})
         paths = [f"{name}/{number:03}.png" for name, number in zip(names, numbers, strict=True)]
         sizes = {"width": 32, "height": 24, "mode": "RGB", "bytes": 900}
-        return conform(table.assign(source="folder", path=paths, phash="0" * 16, status="ok", **sizes))
+        return conform(
+            table.assign(
+                source="folder", path=paths, phash="0" * 16, format="PNG", brightness=120.0, status="ok", **sizes
+            )
+        )
 
     return make
 

@@ -3,10 +3,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline_config.experiment import Validation
 from tasks.manifest import conform, usable
 from tasks.validate.duplicates import quarantine_duplicates
 
 CLASSES = ("cat", "dog", "owl")
+
+BOUNDS = Validation()
 
 
 def manifest(*rows: tuple[str | int, str, int, str | None], status: str = "ok") -> pd.DataFrame:
@@ -25,7 +28,7 @@ def manifest(*rows: tuple[str | int, str, int, str | None], status: str = "ok") 
 
 
 def statuses(*rows: tuple[str | int, str, int, str | None]) -> list[str]:
-    return list(quarantine_duplicates(manifest(*rows))["status"])
+    return list(quarantine_duplicates(manifest(*rows), BOUNDS)["status"])
 
 
 def test_different_pictures_stay():
@@ -69,20 +72,20 @@ def test_quarantined_rows_are_neither_judged_nor_kept_in_place_of_others():
     table = pd.concat(
         [manifest(("a", "x", 1, "test"), status="too small: 1 × 1"), manifest(("b", "x", 0, None))], ignore_index=True
     )
-    assert list(quarantine_duplicates(table)["status"]) == ["too small: 1 × 1", "ok"]
+    assert list(quarantine_duplicates(table, BOUNDS)["status"]) == ["too small: 1 × 1", "ok"]
 
 
 def test_nothing_but_the_status_changes_and_the_table_given_stays_as_it_was():
     table = manifest(("a", "x", 0, None), ("b", "x", 0, None))
     before = table.copy()
-    judged = quarantine_duplicates(table)
+    judged = quarantine_duplicates(table, BOUNDS)
     pd.testing.assert_frame_equal(table, before)
     pd.testing.assert_frame_equal(judged.drop(columns="status"), before.drop(columns="status"))
     assert judged.dtypes.equals(before.dtypes)
 
 
 def test_an_empty_manifest_stays_empty():
-    assert quarantine_duplicates(manifest(("a", "x", 0, None)).iloc[:0]).empty
+    assert quarantine_duplicates(manifest(("a", "x", 0, None)).iloc[:0], BOUNDS).empty
 
 
 row = st.tuples(st.sampled_from("xyz"), st.sampled_from([0, 1]), st.sampled_from(["train", "validation", "test", None]))
@@ -93,7 +96,7 @@ row = st.tuples(st.sampled_from("xyz"), st.sampled_from([0, 1]), st.sampled_from
 def test_any_order_of_rows_has_one_outcome_in_which_pictures_are_unique(rows, random, in_store):
     table = manifest(*((place if in_store else f"{place}.png", *rest) for place, rest in enumerate(rows)))
     shuffled = table.iloc[random.sample(range(len(table)), len(table))].reset_index(drop=True)
-    judged, again = quarantine_duplicates(table), quarantine_duplicates(shuffled)
+    judged, again = quarantine_duplicates(table, BOUNDS), quarantine_duplicates(shuffled, BOUNDS)
     key = "index" if in_store else "path"
     assert dict(zip(judged[key], judged["status"], strict=True)) == dict(zip(again[key], again["status"], strict=True))
     kept = usable(judged)

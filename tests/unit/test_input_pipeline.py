@@ -150,6 +150,47 @@ def test_single_image_is_read_as_it_is_stored(manifest):
     np.testing.assert_array_equal(read_pixels(manifest)(image_id), pictures(10)[9])
 
 
+# Folds
+
+
+@pytest.fixture(scope="module")
+def folded(manifest, tmp_path_factory):
+    """The files' numbers modulo 4 as folds of the 32 images that are not for testing."""
+    folder = tmp_path_factory.mktemp("folded")
+    table = manifests.read(manifest.path)
+    number = table["path"].str.removesuffix(".png").astype("Int64")
+    parted = table.assign(fold=(number % 4).where(table["split"].isin(["train", "validation"])))
+    manifests.write(parted, folder / "manifest.parquet")
+    return open_image_set(replace(manifest, path=folder / "manifest.parquet", digest="f" * 64), folder)
+
+
+@pytest.mark.parametrize("fold", range(4))
+def test_a_fold_is_held_out_and_the_others_are_trained_on(folded, fold):
+    parted = folded.fold(fold)
+    numbers = np.array(shades(parted.pixels))
+    assert sorted(numbers[parted.positions("validation")]) == [number for number in range(32) if number % 4 == fold]
+    assert sorted(numbers[parted.positions("train")]) == [number for number in range(32) if number % 4 != fold]
+    assert parted.rows["split"].isna().sum() == 5
+    assert parted.positions("test").size == 0
+
+
+def test_a_fold_shares_the_file_of_the_pixels_and_leaves_the_images_as_they_were(folded):
+    before = folded.rows.copy()
+    parted = folded.fold(1)
+    assert parted.path == folded.path
+    pd.testing.assert_frame_equal(parted.rows.drop(columns="split"), before.drop(columns="split"))
+    pd.testing.assert_frame_equal(folded.rows, before)
+    assert [path.name for path in (folded.path.parent).iterdir()] == [folded.path.name]
+
+
+def test_batches_of_a_fold_hold_its_images_alone(folded):
+    parted = folded.fold(2)
+    (seen,) = epochs(parted, 1)
+    assert sorted(seen) == [number for number in range(32) if number % 4 != 2]
+    held_out = [shade for pixels, _ in ordered_batches(parted, "validation", 3) for shade in shades(pixels)]
+    assert sorted(held_out) == list(range(2, 32, 4))
+
+
 # Batches
 
 

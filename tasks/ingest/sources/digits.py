@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from PIL import Image
 from pipeline_config.experiment import Section
 from tasks.image_store import write_store
 from tasks.ingest.found import Description, FoundImages
+from tasks.ingest.kept_store import keep, read_kept
 
 CLASS_NAMES = tuple("0123456789")
 _HIGHEST_GREY = 16
@@ -24,26 +26,38 @@ class Options(Section):
 
 def describe(options: Options) -> Description:  # noqa: ARG001 - every source takes its options
     """Ten classes of 8×8 images."""
-    return Description(CLASS_NAMES, image_size=(8, 8), num_images=1_797)
+    table = _table(_digits().target)
+    return Description(CLASS_NAMES, (8, 8), len(table), FoundImages(table, CLASS_NAMES))
 
 
 def list_images(options: Options, storage: Path) -> FoundImages:  # noqa: ARG001 - every source takes its options
-    """All digits, as PNG in a store."""
+    """All digits, as PNG in a store that is written once."""
+    store = storage / "digits" / "images.arrow"
+    table = read_kept(store)
+    if table is None:
+        digits = _digits()
+        table = _table(digits.target)
+        write_store(store, (_png(grey) for grey in digits.images))
+        keep(store, table)
+    return FoundImages(table, CLASS_NAMES, store=store, licence="CC BY 4.0", citation=_CITATION)
+
+
+def _digits() -> Any:
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    store = storage / "digits" / "images.arrow"
-    write_store(store, (_png(grey) for grey in digits.images))
-    table = pd.DataFrame(
+    return load_digits()
+
+
+def _table(labels: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame(
         {
             "source": "digits",
-            "index": range(len(digits.target)),
-            "label": digits.target,
-            "class_name": [CLASS_NAMES[label] for label in digits.target],
+            "index": range(len(labels)),
+            "label": labels,
+            "class_name": [CLASS_NAMES[label] for label in labels],
             "split": None,
         }
     )
-    return FoundImages(table, CLASS_NAMES, store=store, licence="CC BY 4.0", citation=_CITATION)
 
 
 def _png(grey: np.ndarray) -> bytes:

@@ -5,21 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
 from pipeline_config.errors import DataError
 from pipeline_config.experiment import Section
 from tasks.ingest.found import Description, FoundImages
+from tasks.ingest.image_size import first_size
+from tasks.ingest.readable import readable
+from tasks.ingest.split_names import split_called
+from tasks.ingest.wording import name_them
 
-SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-    "testing": "test",
-}
 LEFTOVERS = {"__MACOSX", "Thumbs.db", "desktop.ini"}  # hidden ones, as .ipynb_checkpoints, go by their dot
 
 
@@ -30,26 +24,32 @@ class Options(Section):
 
 
 def describe(options: Options) -> Description:
-    """Classes and number of files; the size of the first image that can be opened.
+    """Classes and files; the size of the first image that can be opened.
 
     Raises:
-        DataError: the folder is missing or holds no class folder.
+        DataError: the folder is missing, may not be read, or holds no class folder with images.
     """
     found = _list(options.path)
-    return Description(found.class_names, _first_size(found), len(found.table))
+    root = options.path.expanduser().absolute()
+    return Description(found.class_names, first_size(root, found.table["path"]), len(found.table), found)
 
 
 def list_images(options: Options, storage: Path) -> FoundImages:  # noqa: ARG001 - nothing is stored: the files are there
     """Every file below the class folders; leftovers of other programs are named in the notes and left out.
 
     Raises:
-        DataError: the folder is missing or holds no class folder.
+        DataError: the folder is missing, may not be read, or holds no class folder with images.
     """
     return _list(options.path)
 
 
 def _list(path: Path) -> FoundImages:
     root = path.expanduser().absolute()
+    with readable():
+        return _list_root(root)
+
+
+def _list_root(root: Path) -> FoundImages:
     if not root.is_dir():
         raise DataError(
             f"dataset.path: no folder {root}; put there one folder a class, or give another --set dataset.path"
@@ -60,6 +60,11 @@ def _list(path: Path) -> FoundImages:
         raise DataError(f"dataset.path: {root} holds no folders; expected one folder a class with images in it")
     class_names = tuple(sorted({folder.name for _, folder in folders}))
     rows = [row for split, folder in folders for row in _rows(root, split, folder, left_out)]
+    if not rows:
+        raise DataError(
+            f"dataset.path: the folders of {root} are empty; expected one folder a class with images in it, "
+            f"received the folders {name_them(class_names)}; put images there, or give another --set dataset.path"
+        )
     table = pd.DataFrame(rows, columns=["path", "class_name", "split"])
     table["label"] = table["class_name"].map({name: label for label, name in enumerate(class_names)}).astype("int64")
     table["source"] = "folder"
@@ -74,11 +79,11 @@ def _class_folders(root: Path, left_out: list[str]) -> Iterator[tuple[str | None
     them is left out.
     """
     folders = _folders(root, root, left_out)
-    splits = [folder for folder in folders if folder.name.lower() in SPLIT_FOLDERS]
+    splits = [folder for folder in folders if split_called(folder.name)]
     if len(splits) >= 2 or (splits and splits == folders):
         left_out.extend(folder.name for folder in folders if folder not in splits)
         for folder in splits:
-            yield from ((SPLIT_FOLDERS[folder.name.lower()], entry) for entry in _folders(root, folder, left_out))
+            yield from ((split_called(folder.name), entry) for entry in _folders(root, folder, left_out))
     else:
         yield from ((None, folder) for folder in folders)
 
@@ -105,18 +110,15 @@ def _entries(root: Path, folder: Path, left_out: list[str]) -> list[Path]:
 def _rows(root: Path, split: str | None, folder: Path, left_out: list[str]) -> Iterator[tuple[str, str, str | None]]:
     """Path, class and given split of every file at any depth below a class folder."""
     for entry in _entries(root, folder, left_out):
-        if entry.is_dir():
+        if _is_loop(entry):
+            left_out.append(str(entry.relative_to(root)))
+        elif entry.is_dir():
             for path, _, _ in _rows(root, split, entry, left_out):
                 yield path, folder.name, split
         else:
             yield os.fspath(entry.relative_to(root)), folder.name, split
 
 
-def _first_size(found: FoundImages) -> tuple[int, int] | None:
-    for path in found.table["path"]:
-        try:
-            with Image.open(Path(str(found.root)) / path) as image:
-                return image.height, image.width
-        except (OSError, Image.DecompressionBombError):
-            continue
-    return None
+def _is_loop(folder: Path) -> bool:
+    """Whether a folder is a link to one that it stands in, which would be walked without end."""
+    return folder.is_symlink() and folder.resolve() in {above.resolve() for above in folder.parents}
