@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 import time
 import traceback
@@ -82,10 +83,13 @@ def _prepare(experiment: str, overrides: list[str]) -> Answer:
     warm_up(Settings())
     from flows import prepare as stage
     from flows.summary import show_prepared
+    from tasks.progress import say
 
     prepared = stage.prepare(config)
     show_prepared(prepared)
     stage.refuse_bad_data(prepared)
+    words = [experiment, *(word for override in overrides for word in ("--set", override))]
+    say(f"To train on it: darkroom run {shlex.join(words)}")
     return {"status": "done", "data_digest": prepared.manifest.digest, "manifest": str(prepared.manifest.path)}
 
 

@@ -52,5 +52,5 @@ def refuse_bad_data(prepared: Prepared) -> None:
         DataError: an expectation failed at severity critical; names each and where the report is.
     """
     if prepared.report.failures:
-        found = "; ".join(prepared.report.failures)
+        found = "; ".join(failure.rstrip(".") for failure in prepared.report.failures)
         raise DataError(f"the data failed validation: {found}; see {prepared.report.folder / 'validation_report.html'}")

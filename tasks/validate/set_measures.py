@@ -7,7 +7,7 @@ import pandas as pd
 from pipeline_config.experiment import Validation
 from tasks.manifest import usable
 from tasks.validate.measures import Measure
-from tasks.validate.wording import count_reasons, image_names, shorten
+from tasks.validate.wording import count_of, count_reasons, image_names, shorten
 
 # Where a good model's accuracy often lies; at 0.5 the interval would be 1.7 times as wide, at 0.99 a third.
 EXAMPLE_ACCURACY = 0.9
@@ -50,7 +50,7 @@ def duplicate_measures(table: pd.DataFrame, pairs: pd.DataFrame, bounds: Validat
         _pairs(
             *("conflicting_labels", bounds.conflicting_labels, table, pairs[exact & across]),
             "No picture is filed under two classes",
-            "All copies are quarantined; delete the wrong ones, or go on without with "
+            "All copies are quarantined; delete the wrong ones, or go on without them by "
             "--set validation.conflicting_labels=warning",
         ),
         _pairs(
@@ -169,7 +169,7 @@ def _imbalance(classes: pd.DataFrame, bounds: Validation) -> Measure:
 
 def _pairs(name: str, severity: str, table: pd.DataFrame, pairs: pd.DataFrame, expected: str, mend: str) -> Measure:
     """A measure of pairs, of which there should be none."""
-    received = f"{len(pairs):,} pairs: {_tell_pairs(table, pairs)}" if len(pairs) else "so it is"
+    received = f"{count_of(len(pairs), 'pair')}: {_tell_pairs(table, pairs)}" if len(pairs) else "so it is"
     return Measure(name, severity, len(pairs), expected, received, mend, most=0)  # type: ignore[arg-type]
 
 

@@ -95,7 +95,7 @@ def test_duplicates_and_pictures_under_two_classes_are_told_apart(sound):
     pairs = [(0, 1, "exact", 0), (2, 20, "exact", 0), (3, 4, "near", 2), (5, 21, "near", 3)]
     results = failed(sound, pairs=pairs)
     assert set(results) == {"duplicates", "conflicting_labels", "near_duplicates", "near_conflicts"}
-    assert "1 pairs: cat/000.png and cat/001.png. " in results["duplicates"].sentence
+    assert "1 pair: cat/000.png and cat/001.png. " in results["duplicates"].sentence
     assert "cat/002.png and dog/008.png (cat, dog). " in results["conflicting_labels"].sentence
     assert "cat/005.png and dog/009.png (cat, dog). " in results["near_conflicts"].sentence
     assert {name for name, result in results.items() if result.severity == "critical"} == {"conflicting_labels"}
