@@ -76,11 +76,13 @@ def prepare(
 
 
 def _prepare(experiment: str, overrides: list[str]) -> Answer:
-    from flows.start import check_places, load_checked, warm_up
+    from flows.start import check_places, load_checked, load_tensorflow, warm_up
 
     config = load_checked(experiment, overrides)
     check_places(Settings())
-    warm_up(Settings())
+    warm_up(Settings(), training=False)
+    if config.dataset.source == "tfds":
+        load_tensorflow()  # which would otherwise be loaded by the source, with its many lines
     from flows import prepare as stage
     from flows.summary import show_prepared
     from tasks.progress import say

@@ -55,17 +55,19 @@ def check_places(settings: Settings) -> None:
         )
 
 
-def warm_up(settings: Settings) -> None:
+def warm_up(settings: Settings, training: bool = True) -> None:
     """Load the heavy libraries while Prefect's temporary server starts: that is another process, and slow.
 
     Only the waiting is done in a thread; two threads that import at once can see each other's half-made modules.
     """
-    with console.status("starting Prefect, loading TensorFlow, opening MLflow's store"):
+    told = "starting Prefect, loading TensorFlow, opening MLflow's store" if training else "starting Prefect"
+    with console.status(told):
         waiting = None if settings.prefect_api_url else _start_temporary_server()
-        load_tensorflow()
-        for module in ("mlflow.keras", "great_expectations"):
-            importlib.import_module(module)
-        tracking.open_store()
+        importlib.import_module("great_expectations")
+        if training:
+            load_tensorflow()
+            importlib.import_module("mlflow.keras")
+            tracking.open_store()
         if waiting:
             waiting.join()
 

@@ -180,7 +180,7 @@ def leaking(tmp_path, pictures, write_experiment) -> Path:
         name = f"{number:03}.png"
         shutil.copy(tmp_path / "pictures" / "test" / "red" / name, tmp_path / "pictures" / "train" / "red" / name)
     return write_experiment(
-        tmp_path / "leaking.yaml", tmp_path / "pictures", split={"validation": 0.2, "test": "given"}
+        tmp_path / "leaking.yaml", tmp_path / "pictures", split={"validation": 10, "test": "given"}
     )
 
 
@@ -197,7 +197,7 @@ def test_leaking_training_rows_are_dropped_on_request(leaking, home, darkroom, p
     settings = ("--set", "validation.drop_leaking=true", "--set", "validation.max_quarantined=0.2")
     finished = darkroom("prepare", leaking, *settings, home=home, PREFECT_API_URL=prefect_url)
     assert finished.code == 0, finished.stderr
-    assert "2 classes, 90 images: 50 train, 20 validation, 20 test, 10 quarantined" in finished.stderr
+    assert "2 classes, 90 images: 40 train, 20 validation, 20 test, 10 quarantined" in finished.stderr
     assert "are quarantined (validation.drop_leaking)" in finished.stderr
 
 
