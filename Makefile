@@ -16,7 +16,8 @@ run: .venv/.installed  ## run the digits experiment, from data to champion
 	$(BIN)/darkroom run digits
 
 test: .venv/.installed  ## run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest -m "not alone" --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 check: lint  ## linters, type checker, import rules and unit tests
 	$(BIN)/python -m pytest tests/unit

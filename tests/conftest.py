@@ -56,6 +56,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(restore)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What uses the timed run has the machine to itself; other files run side by side, each in one process."""
+    for item in items:
+        if "digits" in getattr(item, "fixturenames", ()) and "unit" not in item.path.parts:
+            item.add_marker(pytest.mark.alone)
+        item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path) -> Iterator[Path]:
     """The test's own `DARKROOM_HOME`; what a test or a library changes in the environment ends with the test."""
