@@ -179,9 +179,7 @@ def leaking(tmp_path, pictures, write_experiment) -> Path:
     for number in range(10):
         name = f"{number:03}.png"
         shutil.copy(tmp_path / "pictures" / "test" / "red" / name, tmp_path / "pictures" / "train" / "red" / name)
-    return write_experiment(
-        tmp_path / "leaking.yaml", tmp_path / "pictures", split={"validation": 10, "test": "given"}
-    )
+    return write_experiment(tmp_path / "leaking.yaml", tmp_path / "pictures", split={"validation": 10, "test": "given"})
 
 
 def test_leaking_data_end_the_run_with_code_3_and_name_the_pairs(leaking, home, darkroom, prefect_url):

@@ -152,7 +152,7 @@ def model_id(chain: Any, model: str) -> str:
 def test_the_pipeline_run_holds_the_data_and_the_decision(chain):
     assert files(chain, "pipeline colours") == {"config.yaml", "data", "promotion.json"}
     data = files(chain, "pipeline colours", "data")
-    assert data >= {"validation_report.md", "validation_report.json", "about.json"}
+    assert data >= {"validation_report.html", "validation_report.md", "validation_report.json", "about.json"}
     assert len([name for name in data if name.endswith(".parquet")]) == 1
 
 
@@ -274,6 +274,13 @@ def test_the_prefect_server_names_the_pipeline_by_its_experiment_file(chain):
     (run,) = flow_runs(chain, "pipeline")
     assert run["name"].endswith("colours.yaml")
     assert run["parameters"]["experiment"] == run["name"]
+
+
+def test_the_prefect_server_shows_the_short_report_on_the_data(chain):
+    query = {"artifacts": {"key": {"any_": ["validation-report"]}}}
+    answer = httpx.post(f"{chain.prefect_url}/artifacts/filter", json=query).raise_for_status().json()
+    texts = [artifact["data"] for artifact in answer if artifact["type"] == "markdown"]
+    assert read(chain, "pipeline colours", "data/validation_report.md").read_text() in texts
 
 
 # What stays on the machine.
