@@ -41,10 +41,12 @@ def leaked_share(table: pd.DataFrame, leaks: pd.DataFrame) -> float:
 
 
 def drop_leaking(table: pd.DataFrame, leaks: pd.DataFrame) -> pd.DataFrame:
-    """The manifest in which the leaking training and validation images are quarantined."""
-    first = leaks.drop_duplicates("row").set_index("row")
-    rows = first.index[table.loc[first.index, "status"] == "ok"]
-    names = image_names(table.loc[first.loc[rows, "test_row"]])
+    """The manifest in which the leaking training and validation images are quarantined and name the nearest one."""
+    named = leaks.assign(name=image_names(table.loc[leaks["test_row"]]).to_numpy())
+    # The nearest test image is named, so that the words do not hang on the order of rows.
+    nearest = named.sort_values(["distance", "kind", "name"]).drop_duplicates("row").set_index("row")
+    nearest = nearest[table.loc[nearest.index, "status"] == "ok"]
+    words = nearest["kind"].map({"exact": "leaks: the same as ", "near": "leaks: nearly the same as "})
     status = table["status"].copy()
-    status.loc[rows] = "leaks: nearly the same as " + names.to_numpy()
+    status.loc[nearest.index] = words + nearest["name"]
     return table.assign(status=status)

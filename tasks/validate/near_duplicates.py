@@ -1,13 +1,11 @@
 """Nearly equal images: recompressed, rescaled, brightened, slightly cropped or stamped copies of one picture.
 
-Candidates are images whose 64-bit perceptual hashes differ in few bits. They are found without comparing all pairs: two
-hashes that differ in at most 8 bits differ in at most one bit in at least one of five bands, so only hashes that nearly
-agree in a band are compared (multi-index hashing: Norouzi, Punjani & Fleet, Fast Search in Hamming Space, CVPR 2012).
-A hash of 64 bits takes unlike pictures for alike now and then, so each candidate is looked at: small grey versions of
-both images must correlate. Mirrored copies are not found.
+Candidates are images whose 64-bit perceptual hashes differ in few bits (`similar_hashes.py`). A hash of 64 bits takes
+unlike pictures for alike now and then, so each candidate is looked at: the details of small grey versions of both
+images must correlate. Mirrored copies are not found.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -18,19 +16,22 @@ from tasks.images import Pixels
 from tasks.manifest import usable
 from tasks.progress import track
 from tasks.validate.checked import PAIR_COLUMNS
+from tasks.validate.similar_hashes import candidate_pairs
 
-MAX_BITS = 8
-# Chosen by looking: of pairs from photographs and from CIFAR-10 nearly all above are one picture or one scene moments
-# apart, while from 0.85 down different cars, ships and bears in one pose begin to mix in.
-MIN_CORRELATION = 0.9
+# Chosen by looking at pairs from four sets of photographs and from CIFAR-10: nearly all above are one picture or one
+# scene moments apart; from 0.77 down different bears, ships and roads in one pose mix in.
+MIN_CORRELATION = 0.8
 THUMBNAIL_SIDE = 32
 # imagehash scales to 32×32 before it looks; of less it would judge pixels that it made up itself.
 MIN_SIDE = 32
-_BANDS = ((0, 13), (13, 13), (26, 13), (39, 13), (52, 12))  # first bit and width; 8 differing bits // 5 bands = 1
-_PAIRS_AT_ONCE = 2_000_000
+# What is brighter than its surroundings, not what is bright: a light sky over dark ground is common to many pictures.
+_SURROUNDINGS = 2.5  # standard deviation of the Gaussian, pixels of the thumbnail
+_LEAST_DETAIL = 1.0  # standard deviation, grey levels; below is the noise of an even surface
+_MAX_SHIFT = 2  # pixels of the thumbnail, each way: what cropping by a hair moves
+_PAIRS_AT_ONCE = 2_000
 
 _Rows = npt.NDArray[np.int64]
-_Hashes = npt.NDArray[np.uint64]
+_Floats = npt.NDArray[np.float32]
 
 
 def find_near_duplicates(table: pd.DataFrame, read: Callable[[int], Pixels]) -> pd.DataFrame:
@@ -44,86 +45,62 @@ def find_near_duplicates(table: pd.DataFrame, read: Callable[[int], Pixels]) -> 
         Columns `PAIR_COLUMNS`, kind `near`, first < second, sorted.
     """
     rows = usable(table)
-    rows = rows[(rows["width"] >= MIN_SIDE) & (rows["height"] >= MIN_SIDE)]
-    positions = rows.index.to_numpy(np.int64)
+    rows = rows[(rows["width"] >= MIN_SIDE) & (rows["height"] >= MIN_SIDE)].sort_values(["phash", "image_id"])
     hashes = np.array([int(text, 16) for text in rows["phash"]], dtype=np.uint64)
-    first, second = (positions[chosen] for chosen in candidate_pairs(hashes))
-    ids = table["image_id"].to_numpy()
-    unlike = ids[first] != ids[second]
-    first, second = first[unlike], second[unlike]
-    alike = _correlations(first, second, read) >= MIN_CORRELATION
-    distance = pd.Series(hashes, index=positions)
-    bits = np.bitwise_count(distance[first].to_numpy() ^ distance[second].to_numpy()).astype(np.int64)
-    pairs = pd.DataFrame({"first": first, "second": second, "kind": "near", "distance": bits}, columns=[*PAIR_COLUMNS])
-    return pairs[alike].sort_values(["first", "second"], ignore_index=True)
+    one, other = candidate_pairs(hashes)
+    ids = rows["image_id"].to_numpy()
+    unlike = ids[one] != ids[other]
+    one, other = one[unlike], other[unlike]
+    positions = rows.index.to_numpy(np.int64)
+    ends = np.sort(np.column_stack([positions[one], positions[other]]), axis=1)
+    bits = np.bitwise_count(hashes[one] ^ hashes[other]).astype(np.int64)
+    pairs = pd.DataFrame({"first": ends[:, 0], "second": ends[:, 1], "kind": "near", "distance": bits})
+    alike = _correlations(positions[one], positions[other], read) >= MIN_CORRELATION
+    return pairs.loc[alike, [*PAIR_COLUMNS]].sort_values(["first", "second"], ignore_index=True)
 
 
-def candidate_pairs(hashes: _Hashes) -> tuple[_Rows, _Rows]:
-    """Positions of all pairs of hashes, first < second, that differ in at most `MAX_BITS` bits; each pair once.
-
-    Args:
-        hashes: `(n,)`.
-    """
-    found = [np.empty((0, 2), np.int64)]
-    for start, width in _BANDS:
-        keys = ((hashes >> np.uint64(start)) & np.uint64(2**width - 1)).astype(np.int64)
-        for one, other in _agreeing_in_band(keys, width):
-            near = np.bitwise_count(hashes[one] ^ hashes[other]) <= MAX_BITS
-            ends = np.sort(np.column_stack([one[near], other[near]]), axis=1)
-            found.append(np.unique(ends, axis=0))
-    pairs = np.unique(np.concatenate(found), axis=0)
-    return pairs[:, 0], pairs[:, 1]
-
-
-def _agreeing_in_band(keys: _Rows, width: int) -> Iterator[tuple[_Rows, _Rows]]:
-    """Pairs of positions whose keys of `width` bits differ in at most one bit; some millions at a time."""
-    order = np.argsort(keys, kind="stable")
-    counts = np.bincount(keys, minlength=2**width)
-    starts = np.concatenate([[0], np.cumsum(counts)])
-    rank = np.empty(len(keys), np.int64)
-    rank[order] = np.arange(len(keys))
-    everyone = np.arange(len(keys))
-    # Within a bucket each pairs with those behind it.
-    yield from _expand(everyone, rank + 1, starts[keys + 1] - rank - 1, order)
-    for bit in range(width):
-        # From the side whose bit is 0 alone, or each pair would come twice.
-        asking = everyone[(keys >> bit) & 1 == 0]
-        asked = keys[asking] | (1 << bit)
-        yield from _expand(asking, starts[asked], counts[asked], order)
-
-
-def _expand(asking: _Rows, begin: _Rows, lengths: _Rows, order: _Rows) -> Iterator[tuple[_Rows, _Rows]]:
-    """Each asking position with the `lengths` positions of `order` from `begin` on."""
-    ends = np.cumsum(lengths)
-    total = int(ends[-1]) if len(ends) else 0
-    cuts = np.searchsorted(ends, np.arange(_PAIRS_AT_ONCE, total + _PAIRS_AT_ONCE, _PAIRS_AT_ONCE))
-    done = 0
-    for cut in np.minimum(cuts + 1, len(asking)):
-        some = slice(done, cut)
-        repeated = np.repeat(asking[some], lengths[some])
-        before = np.repeat(ends[some] - lengths[some], lengths[some])
-        within = np.arange(len(repeated)) + (int(ends[done - 1]) if done else 0) - before
-        yield repeated, order[np.repeat(begin[some], lengths[some]) + within]
-        done = int(cut)
-
-
-def _correlations(first: _Rows, second: _Rows, read: Callable[[int], Pixels]) -> npt.NDArray[np.float32]:
-    """Of the small grey versions of two images each, -1..1; each image is read once."""
-    involved = np.unique(np.concatenate([first, second]))
-    normalised = np.zeros((len(involved), THUMBNAIL_SIDE**2), np.float32)
+def _correlations(one: _Rows, other: _Rows, read: Callable[[int], Pixels]) -> _Floats:
+    """Of the details of two images each, -1..1; each image is read once."""
+    involved = np.unique(np.concatenate([one, other]))
+    thumbnails = np.zeros((len(involved), THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8)
     for place, position in enumerate(track(involved, "Comparing similar images", total=len(involved))):
-        normalised[place] = _normalised_thumbnail(read(int(position)))
-    one, other = np.searchsorted(involved, first), np.searchsorted(involved, second)
-    parts = [np.arange(start, min(start + 100_000, len(one))) for start in range(0, len(one), 100_000)]
-    return np.concatenate(
-        [np.empty(0, np.float32)] + [np.einsum("ij,ij->i", normalised[one[p]], normalised[other[p]]) for p in parts]
-    )
+        thumbnails[place] = _thumbnail(read(int(position)))
+    first, second = np.searchsorted(involved, one), np.searchsorted(involved, other)
+    parts = [slice(start, start + _PAIRS_AT_ONCE) for start in range(0, len(one), _PAIRS_AT_ONCE)]
+    found = [_best_correlation(_detail(thumbnails[first[p]]), _detail(thumbnails[second[p]])) for p in parts]
+    return np.concatenate([np.empty(0, np.float32), *found])
 
 
-def _normalised_thumbnail(pixels: Pixels) -> npt.NDArray[np.float32]:
-    """Grey levels about their mean, of length 1, flattened; zero where all are equal."""
+def _thumbnail(pixels: Pixels) -> Pixels:
     size = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
-    grey = np.asarray(Image.fromarray(pixels).convert("L").resize(size, Image.Resampling.LANCZOS), np.float32).ravel()
-    centred = grey - grey.mean()
-    normalised: npt.NDArray[np.float32] = centred / max(float(np.linalg.norm(centred)), 1e-6)
+    return np.asarray(Image.fromarray(pixels).convert("L").resize(size, Image.Resampling.LANCZOS))
+
+
+def _detail(thumbnails: Pixels) -> _Floats:
+    """Grey levels about those of the surroundings, `(n, side, side)`; zero for images that are all but even."""
+    from scipy.ndimage import gaussian_filter
+
+    grey = thumbnails.astype(np.float32)
+    detail: _Floats = grey - gaussian_filter(grey, (0, _SURROUNDINGS, _SURROUNDINGS))
+    detail[detail.std(axis=(1, 2)) < _LEAST_DETAIL] = 0
+    return detail
+
+
+def _best_correlation(one: _Floats, other: _Floats) -> _Floats:
+    """Of the middle of each with the same-sized patch of the other, at the shift where they agree most; `(n,)`."""
+    side = THUMBNAIL_SIDE - 2 * _MAX_SHIFT
+    middle = _normalised(one[:, _MAX_SHIFT : _MAX_SHIFT + side, _MAX_SHIFT : _MAX_SHIFT + side])
+    best = np.full(len(one), -1, np.float32)
+    for down in range(2 * _MAX_SHIFT + 1):
+        for right in range(2 * _MAX_SHIFT + 1):
+            patch = _normalised(other[:, down : down + side, right : right + side])
+            best = np.maximum(best, np.einsum("ij,ij->i", middle, patch))
+    return best
+
+
+def _normalised(patches: _Floats) -> _Floats:
+    """Flattened, about their mean, of length 1; zero where all are equal."""
+    flat = patches.reshape(len(patches), -1)
+    centred = flat - flat.mean(axis=1, keepdims=True)
+    normalised: _Floats = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
     return normalised

@@ -1,6 +1,7 @@
 """Fixtures that several unit tests share: manifests and listings, made here."""
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +9,15 @@ import pytest
 
 from tasks.manifest import conform
 from tasks.records import Listing
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """TFDS leaves temporary folders behind when a data set is built; here they are the test's."""
+    usual = tempfile.tempdir
+    tempfile.tempdir = str(tmp_path_factory.mktemp("temporary"))
+    yield
+    tempfile.tempdir = usual
 
 
 @pytest.fixture(scope="session")

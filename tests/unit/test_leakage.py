@@ -67,6 +67,20 @@ def test_leaking_rows_are_quarantined_on_request_with_the_test_image_named(table
     assert set(dropped.drop([7, 9])["status"]) == {"ok"}
 
 
+def test_of_several_test_images_the_nearest_is_named_then_the_first_by_name(table):
+    pairs = near((0, 7), (1, 7), (2, 7)).assign(distance=[4, 2, 2])
+    assert drop_leaking(table, leaking_rows(table, pairs)).loc[7, "status"] == "leaks: nearly the same as cat/001.png"
+    moved = table.iloc[::-1].reset_index(drop=True)
+    turned = pairs.assign(first=19 - pairs["first"], second=19 - pairs["second"])
+    dropped = drop_leaking(moved, leaking_rows(moved, turned))
+    assert dropped.loc[12, "status"] == "leaks: nearly the same as cat/001.png"
+
+
+def test_an_exact_copy_that_was_left_in_is_named_as_such(table):
+    pairs = near((0, 7)).assign(kind="exact", distance=0)
+    assert drop_leaking(table, leaking_rows(table, pairs)).loc[7, "status"] == "leaks: the same as cat/000.png"
+
+
 def test_n_copies_give_n_less_one_pairs_from_the_preferred_copy(table):
     table.loc[[2, 5, 17], "image_id"] = "same"
     pairs = exact_pairs(table)

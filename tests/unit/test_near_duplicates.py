@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 from tasks.manifest import conform
+from tasks.validate import similar_hashes
 from tasks.validate.groups import assign_groups
-from tasks.validate.near_duplicates import MAX_BITS, candidate_pairs, find_near_duplicates
+from tasks.validate.near_duplicates import find_near_duplicates
+from tasks.validate.similar_hashes import MAX_BITS, candidate_pairs
 
 SIDE = 96
 
@@ -44,6 +46,7 @@ COPIES = {
     "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.2),
     "in grey": lambda image: image.convert("L").convert("RGB"),
     "cropped by a hair": lambda image: image.crop((1, 1, SIDE - 1, SIDE - 1)),
+    "cropped at one corner": lambda image: image.crop((4, 4, SIDE, SIDE)),
     "stamped": stamped,
 }
 
@@ -80,6 +83,24 @@ def test_different_pictures_are_no_near_duplicates():
 def test_pictures_whose_hashes_agree_by_chance_are_told_apart_by_their_pixels():
     images = [scene(0), scene(1)]
     assert find(images, phash="0123456789abcdef") == []
+
+
+def test_one_light_sky_does_not_make_two_pictures_alike():
+    sky = np.linspace(255, 0, SIDE)[:, None, None]
+    images = [np.asarray(scene(seed), float) * 0.2 + sky * 0.8 for seed in (0, 1)]
+    assert np.corrcoef(images[0].ravel(), images[1].ravel())[0, 1] > 0.98
+    assert find([Image.fromarray(image.astype(np.uint8)) for image in images], phash="0123456789abcdef") == []
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.permutations(range(7)))
+def test_the_order_of_rows_changes_no_pair(order):
+    images = [*(scene(seed) for seed in range(3)), *(copy(scene(1)) for copy in list(COPIES.values())[:4])]
+    ids = [f"{number:064x}" for number in range(7)]
+    moved = find([images[number] for number in order], image_id=[ids[number] for number in order])
+    back = {tuple(sorted((order[one], order[other]))) for one, other in moved}
+    assert back == set(find(images, image_id=ids))
+    assert len(back) >= 6
 
 
 def test_exact_copies_are_no_near_ones():
@@ -120,7 +141,7 @@ FLIPS = st.lists(st.tuples(st.integers(0, 7), st.sets(st.integers(0, 63), max_si
 @given(HASHES, FLIPS)
 def test_the_search_finds_exactly_what_comparing_all_pairs_finds(seeds, flips):
     """Around each hash lie others that differ in a few bits."""
-    numbers = [*seeds, *(seeds[seed % len(seeds)] ^ sum(1 << bit for bit in bits) for seed, bits in flips)]
+    numbers = sorted([*seeds, *(seeds[seed % len(seeds)] ^ sum(1 << bit for bit in bits) for seed, bits in flips)])
     first, second = candidate_pairs(np.array(numbers, dtype=np.uint64))
     expected = [
         (i, j)
@@ -132,15 +153,38 @@ def test_the_search_finds_exactly_what_comparing_all_pairs_finds(seeds, flips):
 
 
 def test_the_search_is_right_where_it_must_pause_for_memory(monkeypatch):
-    from tasks.validate import near_duplicates
-
     hashes = np.random.default_rng(0).integers(0, 2**63, 400, dtype=np.uint64)
     hashes[100:160] = hashes[7]
+    hashes.sort()
     whole = candidate_pairs(hashes)
-    monkeypatch.setattr(near_duplicates, "_PAIRS_AT_ONCE", 50)
+    monkeypatch.setattr(similar_hashes, "_PAIRS_AT_ONCE", 50)
     for one, other in zip(whole, candidate_pairs(hashes), strict=True):
         np.testing.assert_array_equal(one, other)
     assert len(whole[0]) == 61 * 60 // 2
+
+
+def components(hashes: np.ndarray) -> int:
+    first, second = candidate_pairs(np.sort(hashes))
+    pairs = list(zip(first, second, strict=True))
+    return len(set(grouped([f"{number:06}" for number in range(len(hashes))], pairs)))
+
+
+def test_many_equal_hashes_give_few_pairs_that_connect_them_all():
+    hashes = np.full(5_000, 5, np.uint64)
+    assert len(candidate_pairs(hashes)[0]) <= 5_000 * similar_hashes.MOST_NEIGHBOURS
+    assert components(hashes) == 1
+
+
+def test_a_crowd_of_similar_hashes_gives_few_pairs_that_connect_them_all(monkeypatch):
+    monkeypatch.setattr(similar_hashes, "MOST_COMPARED", 50)
+    monkeypatch.setattr(similar_hashes, "MOST_NEIGHBOURS", 10)
+    random = np.random.default_rng(0)
+    hashes = np.zeros(2_000, np.uint64)
+    for _ in range(4):
+        hashes ^= np.uint64(1) << random.integers(0, 64, len(hashes), dtype=np.uint64)
+    distinct = np.unique(hashes)
+    assert len(candidate_pairs(distinct)[0]) <= 10 * len(distinct)
+    assert components(distinct) == 1
 
 
 # Groups.

@@ -5,8 +5,9 @@ An image's class is its class label; or, in a set of `objects` with a label and 
 
 import hashlib
 import socket
+import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -129,12 +130,25 @@ def _builder(options: Options) -> Any:
     data_dir = options.data_dir.expanduser().absolute() if options.data_dir else Settings().data / "tfds"
     name = f"{options.name}:{options.version}" if options.version else options.name
     try:
-        return tfds.builder(name, data_dir=data_dir, try_gcs=False)
+        with _temporary_files_removed():
+            return tfds.builder(name, data_dir=data_dir, try_gcs=False)
     except tfds.core.DatasetNotFoundError:
         hint = did_you_mean(options.name, tfds.list_builders(with_community_datasets=False))
         raise ConfigurationError(f"dataset.name: TFDS knows no data set '{options.name}'{hint}") from None
     except (AssertionError, ValueError) as error:
         raise ConfigurationError(f"dataset.version: {name}: {' '.join(str(error).split())}") from None
+
+
+@contextmanager
+def _temporary_files_removed() -> Iterator[None]:
+    """TFDS makes a folder for temporary files and leaves it behind where a data set is not prepared."""
+    usual = tempfile.tempdir
+    with tempfile.TemporaryDirectory() as folder:
+        tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = usual
 
 
 def _features(builder: Any) -> _Features:
