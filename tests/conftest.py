@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+import hypothesis
 import psutil
 import pytest
 
@@ -30,6 +31,9 @@ TELEMETRY_OFF = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "GX_ANALYTICS_ENABLED": "false",
 }
+# The first example of a test often imports a library, and machines are shared.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 TEST_DATA = Path(os.environ.get("DARKROOM_TEST_DATA", REPOSITORY.parent / "shared" / "data")).absolute()
 
 
