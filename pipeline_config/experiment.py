@@ -141,16 +141,47 @@ class Augmentation(Section):
     horizontal_flip: bool = False
 
 
+def _trainable(layers: Any) -> Any:
+    """Layers of a backbone: all, none, the last so many, or those from a named one on."""
+    if layers is None:
+        return "none"
+    is_count = isinstance(layers, int) and not isinstance(layers, bool) and layers >= 1
+    if is_count or (isinstance(layers, str) and layers):
+        return layers
+    raise ValueError("none, all, a number of last layers, or the name of the layer or block from which on")
+
+
+Trainable = Annotated[int | str, BeforeValidator(_trainable)]
+
+Optimizer = Literal["adam", "rmsprop", "sgd"]
+
+
+class Stage(Section):
+    """One of several stages of a training, with a fresh optimiser; what it does not name is as `train` says."""
+
+    trainable: Trainable = Field(description="layers of the backbone; those of the head always are")
+    epochs: int = Field(ge=1)
+    # Without a default: what suits a new head destroys pretrained layers.
+    learning_rate: float = Field(gt=0)
+    optimizer: Optimizer | None = Field(None, description="null: the optimizer of train")
+
+
 class Train(Section):
     """How a model is fitted. Applies to every model; a model's own `train` wins."""
 
     epochs: int = Field(10, ge=1)
     batch_size: int = Field(32, ge=1)
-    optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"
+    optimizer: Optimizer = "adam"
     learning_rate: float = Field(1e-3, gt=0)
     schedule: Literal["constant", "cosine"] = "constant"
     early_stopping_patience: int | None = Field(None, ge=1, description="epochs without a lower val_loss; null: off")
     augmentation: Augmentation | None = None
+    class_weights: Literal["balanced"] | None = Field(
+        None, description="of a network's training loss; balanced: rare classes weigh as much as frequent ones"
+    )
+    stages: tuple[Stage, ...] = Field(
+        (), description="one after the other, instead of epochs and learning_rate; for families with a backbone"
+    )
     seed: int = Field(0, ge=0)
 
 

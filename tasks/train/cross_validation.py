@@ -14,8 +14,8 @@ from tasks.input_pipeline import ImageSet
 from tasks.records import Manifest
 from tasks.tracking import RunTags
 from tasks.train.fit import fit_model
-from tasks.train.outcome import log_fit, measure_fit
-from tasks.train.registry import build_model, checked_params
+from tasks.train.outcome import log_fit, log_settings, measure_fit
+from tasks.train.registry import build_model
 
 
 def cross_validate(
@@ -49,8 +49,7 @@ def _fit_fold(
 
     name = f"{model.name} fold {fold + 1} of {folds}"
     with tracking.run("fold", name, tags, train_run_id) as run_id:
-        params = checked_params(model)[1]
-        tracking.log_params(run_id, {**model.model_dump(mode="json"), "params": params, "fold": fold})
+        log_settings(run_id, model, fold=fold)
         network = build_model(model, (*manifest.image_size, 3), len(manifest.class_names))
         parted = images.fold(fold)
         fit = fit_model(network, parted, model.train, name)

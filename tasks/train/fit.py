@@ -14,6 +14,7 @@ from tasks.input_pipeline import ImageSet, ordered_batches, steps_per_epoch, tra
 from tasks.prediction import BATCH_SIZE, predict_split
 from tasks.progress import Bar, bar
 from tasks.train.augmentation import augment_with
+from tasks.train.freezing import set_trainable
 
 History = dict[str, list[float]]
 """Metric -> one value an epoch: train_loss, train_accuracy, val_loss, val_accuracy."""
@@ -28,12 +29,14 @@ class Fit:
         chosen_epoch: the epoch, from 1, whose weights the model holds now.
         seconds: of fitting, validation after each epoch included.
         images_seen: training images, counted once for each time they were used.
+        stage_starts: first epoch of each stage; 1 alone where the training has no stages.
     """
 
     history: History
     chosen_epoch: int
     seconds: float
     images_seen: int
+    stage_starts: tuple[int, ...] = (1,)
 
 
 def fit_model(model: Any, images: ImageSet, train: Train, name: str) -> Fit:
@@ -42,7 +45,8 @@ def fit_model(model: Any, images: ImageSet, train: Train, name: str) -> Fit:
     Args:
         model: an unfitted Keras model or scikit-learn classifier of raw pixels.
         images: training and validation rows are used.
-        train: the model's settings.
+        train: the model's settings. With early stopping the weights of the lowest validation loss are kept, over all
+            stages; without it the last.
         name: for the progress bar.
 
     Raises:
@@ -54,35 +58,91 @@ def fit_model(model: Any, images: ImageSet, train: Train, name: str) -> Fit:
 
 
 def _fit_keras(model: Any, images: ImageSet, train: Train, name: str) -> Fit:
-    import keras
+    """Stage after stage. With early stopping a stage that ends worse than the one before is undone."""
+    steps = steps_per_epoch(images, train.batch_size)
+    stages = stages_of(train)
+    history: History = {}
+    starts = []
+    best: tuple[float, Any] = (math.inf, None)
+    with bar(f"training {name}", steps * sum(stage.epochs for stage in stages)) as shown:
+        started = time.perf_counter()
+        for number, stage in enumerate(stages):
+            before = len(history.get("val_loss", []))
+            starts.append(before + 1)
+            if train.stages:
+                set_trainable(model, train.stages[number].trainable)
+            watch = _watch(shown, name, f"stage {number + 1}, " if train.stages else "")
+            recorded = _fit_stage(model, images, stage, before, watch)
+            history = {metric: history.get(metric, []) + values for metric, values in recorded.items()}
+            if train.early_stopping_patience and len(stages) > 1:
+                best = _keep_better(model, min(recorded["val_loss"]), best)
+        seconds = time.perf_counter() - started
+        shown.shrink_to_done()
+    epochs = len(history["train_loss"])
+    chosen = int(np.argmin(history["val_loss"])) + 1 if train.early_stopping_patience else epochs
+    return Fit(history, chosen, seconds, epochs * len(images.positions("train")), tuple(starts))
 
+
+def stages_of(train: Train) -> list[Train]:
+    """The settings of each stage, complete; one where the training has no stages.
+
+    The seeds differ, so that a stage does not see the batches of the one before again.
+    """
+    if not train.stages:
+        return [train]
+    return [
+        train.model_copy(
+            update={
+                "epochs": stage.epochs,
+                "learning_rate": stage.learning_rate,
+                "optimizer": stage.optimizer or train.optimizer,
+                "seed": train.seed + number,
+                "stages": (),
+            }
+        )
+        for number, stage in enumerate(train.stages)
+    ]
+
+
+def _fit_stage(model: Any, images: ImageSet, train: Train, before: int, watch: Any) -> History:
+    """Compile and fit; epochs count on from those before."""
     steps = steps_per_epoch(images, train.batch_size)
     augment = augment_with(train.augmentation) if train.augmentation else None
     compile_model(model, train, steps)
-    with bar(f"training {name}", train.epochs * steps) as shown:
-        callbacks: list[Any] = [_watch(shown, name)]
-        if train.early_stopping_patience:
-            callbacks.append(
-                keras.callbacks.EarlyStopping(
-                    "val_loss", patience=train.early_stopping_patience, restore_best_weights=True
-                )
-            )
-        started = time.perf_counter()
-        recorded = model.fit(
-            training_batches(images, train.batch_size, train.seed, augment),
-            validation_data=ordered_batches(images, "validation", BATCH_SIZE),
-            epochs=train.epochs,
-            steps_per_epoch=steps,
-            callbacks=callbacks,
-            shuffle=False,  # the batches are shuffled already
-            verbose=0,
-        ).history
-        seconds = time.perf_counter() - started
-        shown.shrink_to_done()
-    history = _named(recorded)
-    epochs = len(history["train_loss"])
-    chosen = int(np.argmin(history["val_loss"])) + 1 if train.early_stopping_patience else epochs
-    return Fit(history, chosen, seconds, epochs * len(images.positions("train")))
+    recorded = model.fit(
+        training_batches(images, train.batch_size, train.seed, augment),
+        validation_data=ordered_batches(images, "validation", BATCH_SIZE),
+        initial_epoch=before,
+        epochs=before + train.epochs,
+        steps_per_epoch=steps,
+        callbacks=[watch, *_early_stopping(train)],
+        class_weight=_balanced(images) if train.class_weights else None,
+        shuffle=False,  # the batches are shuffled already
+        verbose=0,
+    ).history
+    return _named(recorded)
+
+
+def _early_stopping(train: Train) -> list[Any]:
+    import keras
+
+    patience = train.early_stopping_patience
+    return [keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)] if patience else []
+
+
+def _keep_better(model: Any, loss: float, best: tuple[float, Any]) -> tuple[float, Any]:
+    """The lower validation loss and its weights, which the model then has."""
+    if loss < best[0]:
+        return loss, model.get_weights()
+    model.set_weights(best[1])
+    return best
+
+
+def _balanced(images: ImageSet) -> dict[int, float]:
+    """Label -> weight: training images over classes times images of the class (scikit-learn's `balanced`)."""
+    labels, counts = np.unique(images.labels[images.positions("train")], return_counts=True)
+    weights = counts.sum() / (len(labels) * counts)
+    return dict(zip(labels.tolist(), weights.tolist(), strict=True))
 
 
 def compile_model(model: Any, train: Train, steps: int) -> None:
@@ -141,7 +201,7 @@ def _optimizer(train: Train, steps: int) -> Any:
     return optimizers[train.optimizer](rate)
 
 
-def _watch(shown: Bar, name: str) -> Any:
+def _watch(shown: Bar, name: str, stage: str) -> Any:
     """A Keras callback that moves the bar, and ends a training whose loss is lost."""
     import keras
 
@@ -153,7 +213,8 @@ def _watch(shown: Bar, name: str) -> Any:
         def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
             logs = logs or {}
             _check_finite(name, "validation", logs["val_loss"], f"the end of epoch {epoch + 1}")
-            shown.note(f"epoch {epoch + 1}: val_loss {logs['val_loss']:.3f}, val_accuracy {logs['val_accuracy']:.3f}")
+            figures = f"val_loss {logs['val_loss']:.3f}, val_accuracy {logs['val_accuracy']:.3f}"
+            shown.note(f"{stage}epoch {epoch + 1}: {figures}")
 
     return Watch()
 

@@ -1,6 +1,6 @@
 """What the families' networks have in common."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -8,6 +8,19 @@ from pipeline_config.errors import ConfigurationError
 
 Widths = tuple[Annotated[int, Field(ge=1)], ...]
 """Filters or units of layers, one number a layer or block."""
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+"""How much dropout drops; 0 is no dropout."""
+
+Shares = tuple[Share, ...]
+"""Dropout of blocks, one number a block from the first on; blocks without a number have none."""
+
+Pooling = Literal["flatten", "global_average"]
+"""How a feature map becomes a vector: all of its values, or the mean of each channel."""
+
+# Keras's 0.99 needs some 500 steps before inference uses averages worth the name; on small data sets early stopping
+# would have ended the training by then. 0.9 is what PyTorch and most papers use.
+MOMENTUM = 0.9
 
 
 def raw_pixels(input_shape: tuple[int, int, int]) -> tuple[Any, Any]:
@@ -27,16 +40,63 @@ def raw_pixels(input_shape: tuple[int, int, int]) -> tuple[Any, Any]:
     return pixels, keras.layers.Rescaling(1 / 255, name="rescaling")(resized)
 
 
-def classifier(features: Any, num_outputs: int, dense_units: Widths, dropout: float) -> Any:
-    """Flatten, dense ReLU layers each followed by dropout, softmax."""
+def batch_normalised(x: Any) -> Any:
+    """Batch normalisation whose moving averages follow within some 20 steps (Ioffe and Szegedy 2015)."""
     from keras import layers
 
-    x = layers.Flatten()(features)
+    return layers.BatchNormalization(momentum=MOMENTUM)(x)
+
+
+def dropped(x: Any, share: float) -> Any:
+    """Dropout of that share; where it is 0 no layer."""
+    from keras import layers
+
+    return layers.Dropout(share)(x) if share else x
+
+
+def classifier(
+    features: Any,
+    num_outputs: int,
+    dense_units: Widths,
+    dropout: float,
+    *,
+    pooling: Pooling = "flatten",
+    l2: float = 0.0,
+) -> Any:
+    """Pooling, dense ReLU layers each followed by dropout, softmax.
+
+    Args:
+        features: `(batch, height, width, channels)`.
+        num_outputs: number of classes.
+        dense_units: of the ReLU layers.
+        dropout: share dropped after each of them.
+        pooling: how the feature map becomes a vector.
+        l2: this times the sum of the squared weights of the ReLU layers is added to the loss of a training.
+
+    Returns:
+        Probabilities `(batch, num_outputs)`.
+    """
+    from keras import layers, regularizers
+
+    x = layers.Flatten()(features) if pooling == "flatten" else layers.GlobalAveragePooling2D()(features)
     for units in dense_units:
-        x = layers.Dense(units, activation="relu")(x)
-        if dropout:
-            x = layers.Dropout(dropout)(x)
+        penalty = regularizers.L2(l2) if l2 else None
+        x = dropped(layers.Dense(units, activation="relu", kernel_regularizer=penalty)(x), dropout)
     return layers.Dense(num_outputs, activation="softmax", name="probabilities")(x)
+
+
+def dropout_of_blocks(block_dropout: Shares, blocks: int) -> Shares:
+    """One share a block: those given, then 0.
+
+    Raises:
+        ConfigurationError: more shares than blocks.
+    """
+    if len(block_dropout) > blocks:
+        raise ConfigurationError(
+            f"params.block_dropout: expected at most one number for each of the {blocks} blocks of params.filters; "
+            f"received {len(block_dropout)}; take {len(block_dropout) - blocks} away, or give more blocks"
+        )
+    return (*block_dropout, *[0.0] * (blocks - len(block_dropout)))
 
 
 def check_poolings(input_shape: tuple[int, int, int], poolings: int) -> None:

@@ -4,12 +4,32 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from pipeline_config.experiment import Model
 from tasks import predictions, tracking
 from tasks.input_pipeline import ImageSet
 from tasks.prediction import predict_split
 from tasks.train.curves import draw_curves
 from tasks.train.fit import Fit
-from tasks.train.registry import count_parameters
+from tasks.train.registry import checked_params, count_parameters
+
+
+def log_settings(run_id: str, model: Model, **more: Any) -> None:
+    """The model's section as flat params; of a training in stages each stage's own, as `stage1.learning_rate`.
+
+    Args:
+        run_id: of the run that the training belongs to.
+        model: its family's parameters are logged complete.
+        more: further params.
+    """
+    settings = {**model.model_dump(mode="json"), "params": checked_params(model)[1]}
+    stages = settings["train"].pop("stages")
+    for number, stage in enumerate(stages, 1):
+        settings[f"stage{number}"] = {**stage, "optimizer": stage["optimizer"] or model.train.optimizer}
+    if stages:  # what the stages take the place of, or choose for themselves, would only mislead
+        for key in ("epochs", "learning_rate", "optimizer"):
+            del settings["train"][key]
+        settings["params"] = {key: value for key, value in settings["params"].items() if key != "trainable"}
+    tracking.log_params(run_id, {**settings, **more})
 
 
 def log_fit(run_id: str, title: str, fit: Fit, cache: Path) -> None:
@@ -25,8 +45,13 @@ def log_fit(run_id: str, title: str, fit: Fit, cache: Path) -> None:
     if len(fit.history["val_loss"]) < 2:
         return
     with TemporaryDirectory(dir=cache) as folder:
-        draw_curves(fit.history, fit.chosen_epoch, title, Path(folder) / "curves.png")
+        draw_curves(fit.history, fit.chosen_epoch, title + _stages(fit), Path(folder) / "curves.png")
         tracking.log_files(run_id, Path(folder))
+
+
+def _stages(fit: Fit) -> str:
+    """`; stage 2 from epoch 4`, or nothing."""
+    return "".join(f"; stage {number} from epoch {start}" for number, start in enumerate(fit.stage_starts[1:], 2))
 
 
 def measure_fit(model: Any, images: ImageSet, class_names: tuple[str, ...], fit: Fit) -> dict[str, float]:

@@ -14,8 +14,8 @@ from tasks.records import Manifest, TrainedModel
 from tasks.tracking import RunTags
 from tasks.train.cross_validation import cross_validate
 from tasks.train.fit import fit_model
-from tasks.train.outcome import log_fit, measure_fit
-from tasks.train.registry import build_model, checked_params
+from tasks.train.outcome import log_fit, log_settings, measure_fit
+from tasks.train.registry import build_model
 
 _EXAMPLES = 2
 
@@ -37,7 +37,7 @@ def train_model(model: Model, manifest: Manifest, tags: RunTags, parent_run_id: 
     """Fit one model, on every fold first, log it with its curves, and choose nothing by test rows."""
     settings = Settings()
     with tracking.run("train", model.name, tags, parent_run_id) as run_id:
-        tracking.log_params(run_id, {**model.model_dump(mode="json"), "params": checked_params(model)[1]})
+        log_settings(run_id, model)
         images = open_image_set(manifest, settings.cache)
         of_folds = cross_validate(model, images, manifest, tags, run_id)
         tracking.log_metrics(run_id, of_folds)

@@ -105,6 +105,18 @@ def test_own_null_switches_off_what_the_common_train_sets(load):
     assert experiment.model("cnn").train.augmentation.rotation == 5
 
 
+def test_stages_of_a_training_are_read_with_layers_by_word_by_number_and_by_name(load):
+    stages = "[{trainable: none, epochs: 3, learning_rate: 1e-3}, {trainable: 8, epochs: 2, learning_rate: 1.0e-5}]"
+    train = load("", f"train.stages={stages}").model("cnn").train
+    assert [(stage.trainable, stage.epochs, stage.optimizer) for stage in train.stages] == [
+        ("none", 3, None),
+        (8, 2, None),
+    ]
+    one = load("", "train.stages=[{trainable: conv5_block1, epochs: 1, learning_rate: 1, optimizer: sgd}]").train
+    assert (one.stages[0].trainable, one.stages[0].optimizer) == ("conv5_block1", "sgd")
+    assert load().train.stages == ()
+
+
 # Overrides
 
 
@@ -172,7 +184,13 @@ def test_wrong_value_of_an_override_names_the_override(refusal):
     ("override", "key", "allowed", "meant"),
     [
         ("trian={}", "trian", "dataset, models, name, promotion, split, train, validation", "train"),
-        ("train.epoch=3", "train.epoch", "augmentation, batch_size, early_stopping_patience, epochs,", "epochs"),
+        ("train.epoch=3", "train.epoch", "augmentation, batch_size, class_weights,", "epochs"),
+        (
+            "train.stages=[{trainable: all, epochs: 1, learning_rate: 1, optimiser: sgd}]",
+            "train.stages.0.optimiser",
+            "epochs, learning_rate, optimizer, trainable",
+            "optimizer",
+        ),
         ("train.augmentation.rotatoin=3", "train.augmentation.rotatoin", "height_shift, horizontal_flip,", "rotation"),
         ("split.validaton=0.1", "split.validaton", "seed, test, train, validation", "validation"),
         ("validation.min_sid=8", "validation.min_sid", "max_quarantined, max_side,", "min_side"),
@@ -232,6 +250,13 @@ def test_misspelt_key_of_the_dataset_section_is_set_right(load):
         ("train.learning_rate=0", "train.learning_rate: expected greater than 0; received 0"),
         ("train.optimizer=adem", "train.optimizer: expected 'adam', 'rmsprop' or 'sgd'; received 'adem'"),
         ("train.augmentation.width_shift=1", "train.augmentation.width_shift: expected less than 1; received 1"),
+        ("train.class_weights=balance", "train.class_weights: expected 'balanced'; received 'balance'"),
+        (
+            "train.stages=[{trainable: 0, epochs: 1, learning_rate: 1}]",
+            "train.stages.0.trainable: expected none, all, ",
+        ),
+        ("train.stages=[{trainable: all, epochs: 0, learning_rate: 1}]", "train.stages.0.epochs: expected greater"),
+        ("train.stages=[{trainable: all, epochs: 2}]", "train.stages.0.learning_rate: missing; add it to the file"),
         ("train=3", "train: expected a valid dictionary"),
         ("models=[]", "models: expected "),
         ("dataset={}", "dataset.source: missing; add it to the file or give it with --set dataset.source=VALUE"),

@@ -172,6 +172,25 @@ def test_optimiser_is_the_one_asked_for(name, class_name):
     assert float(model.optimizer.learning_rate) == pytest.approx(0.003)
 
 
+# Rare classes
+
+
+def test_balanced_class_weights_make_every_class_weigh_the_same_in_the_training_loss(images, tmp_path):
+    """Of one step over all images, the loss is that of the first weights."""
+    rows = images.rows.copy()
+    rows.loc[:17, "label"] = 0  # of 24 training images 20, 2 and 2 are of the classes
+    pixels = np.array(images.pixels)
+    np.save(tmp_path / "pixels.npy", pixels)
+    uneven = ImageSet(rows, tmp_path / "pixels.npy")
+    first = predict_split(build(Train()), uneven, "train", CLASS_NAMES)
+    probabilities = first.iloc[:, -len(CLASS_NAMES) :].to_numpy()
+    lost = -np.log(probabilities[np.arange(len(first)), first["label"]])
+    of_classes = [lost[first["label"] == label].mean() for label in range(3)]
+    for weights, expected in ((None, lost.mean()), ("balanced", np.mean(of_classes))):
+        _, fit = fitted(uneven, epochs=1, batch_size=24, class_weights=weights)
+        assert fit.history["train_loss"][0] == pytest.approx(expected, rel=1e-4)
+
+
 # A lost loss
 
 
