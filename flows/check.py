@@ -37,7 +37,7 @@ def check_experiment(experiment: str, overrides: list[str]) -> dict[str, Any]:
 
 
 def _check_model(model: Model, size: tuple[int, int], description: Description) -> dict[str, Any]:
-    network = build_model(model, (*size, 3), len(description.class_names))
+    network = build_model(model, (*size, 3), len(description.class_names), download=False)
     row: dict[str, Any] = {"name": model.name, "family": model.family, "parameters": None, "epoch_seconds": None}
     if hasattr(network, "count_params"):
         row["parameters"] = count_parameters(network)

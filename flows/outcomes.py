@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from prefect.client.schemas.objects import State
 
+from pipeline_config.errors import Unreachable
 from tasks.disk import is_disk_full
 from tasks.progress import say
 from tasks.reasons import reason
@@ -15,10 +16,11 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True)
 class Failure:
-    """A model that could not be trained or evaluated, and why, in a sentence."""
+    """A model that could not be trained or evaluated, why, in a sentence, and whether a server did not answer."""
 
     name: str
     reason: str
+    unreachable: bool = False
 
 
 def collect(outcomes: Iterable[tuple[str, State[Any]]], record: type[Record]) -> tuple[list[Record], list[Failure]]:
@@ -39,6 +41,6 @@ def collect(outcomes: Iterable[tuple[str, State[Any]]], record: type[Record]) ->
         else:
             if is_disk_full(result):
                 raise result  # the other models would fail too, and fill what is left for closing the runs
-            failures.append(Failure(name, reason(result)))
+            failures.append(Failure(name, reason(result), isinstance(result, Unreachable)))
             say(f"{name} failed: {failures[-1].reason}")
     return done, failures

@@ -14,7 +14,7 @@ from flows.prepare import Prepared, prepare, refuse_bad_data, say_warnings
 from flows.promote import promote
 from flows.start import check_places, load_checked
 from flows.train import train
-from pipeline_config.errors import DarkroomError
+from pipeline_config.errors import DarkroomError, Unreachable
 from pipeline_config.experiment import Experiment
 from pipeline_config.settings import Settings, configure_environment
 from tasks import tracking
@@ -109,7 +109,8 @@ def _run_stages(config: Experiment, tags: RunTags, run_id: str) -> PipelineResul
     failures = (*not_trained, *not_evaluated)
     if not evaluated:
         reasons = "; ".join(f"{failure.name}: {failure.reason}" for failure in failures)
-        raise DarkroomError(f"every model failed: {reasons}")
+        kind = Unreachable if all(failure.unreachable for failure in failures) else DarkroomError
+        raise kind(f"every model failed: {reasons}")
     with clock.stage("promote"):
         decision = promote(evaluated, config.promotion, tags, run_id)
     best = choose_challenger(evaluated, config.promotion.metric)

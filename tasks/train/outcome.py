@@ -9,6 +9,7 @@ from tasks import predictions, tracking
 from tasks.input_pipeline import ImageSet
 from tasks.prediction import predict_split
 from tasks.train.curves import draw_curves
+from tasks.train.diagnosis import Diagnosis, diagnose
 from tasks.train.fit import Fit
 from tasks.train.registry import checked_params, count_parameters
 
@@ -33,7 +34,7 @@ def log_settings(run_id: str, model: Model, **more: Any) -> None:
 
 
 def log_fit(run_id: str, title: str, fit: Fit, cache: Path) -> None:
-    """The history, and its picture where there are epochs to draw a curve through.
+    """The history, what it says, and its picture where there are epochs to draw a curve through.
 
     Args:
         run_id: of the run that the training belongs to.
@@ -42,11 +43,21 @@ def log_fit(run_id: str, title: str, fit: Fit, cache: Path) -> None:
         cache: existing folder for the picture on its way.
     """
     tracking.log_history(run_id, fit.history)
+    diagnosis = diagnose_stage(fit)
+    tracking.set_tags(run_id, {"darkroom.diagnosis": diagnosis.kind, "mlflow.note.content": diagnosis.sentence})
     if len(fit.history["val_loss"]) < 2:
         return
     with TemporaryDirectory(dir=cache) as folder:
         draw_curves(fit.history, fit.chosen_epoch, title + _stages(fit), Path(folder) / "curves.png")
         tracking.log_files(run_id, Path(folder))
+
+
+def diagnose_stage(fit: Fit) -> Diagnosis:
+    """Of the stage whose weights were kept: at the border of two stages the curves jump."""
+    start = max(start for start in fit.stage_starts if start <= fit.chosen_epoch)
+    end = min((later - 1 for later in fit.stage_starts if later > start), default=None)
+    stage = {metric: values[start - 1 : end] for metric, values in fit.history.items()}
+    return diagnose(stage, fit.chosen_epoch - start + 1)
 
 
 def _stages(fit: Fit) -> str:

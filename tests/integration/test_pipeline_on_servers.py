@@ -122,6 +122,13 @@ def test_the_resolved_configuration_is_logged_as_file_and_params(chain):
     assert chain.runs["cnn"].data.params["train.epochs"] == "2"
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_s_curves_are_diagnosed_in_a_word_and_a_sentence(chain, model):
+    tags = chain.runs[model].data.tags
+    word, sentence = tags["darkroom.diagnosis"], tags["mlflow.note.content"]
+    assert sentence.lower().startswith(word.replace("_", " "))
+
+
 # MLflow: metrics and artifacts.
 
 

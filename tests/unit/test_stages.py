@@ -226,3 +226,15 @@ def test_unknown_layer_of_a_later_stage_is_told_when_the_model_is_built(section)
 def test_model_is_built_as_its_first_stage_wants_it(section):
     assert find_backbone(build_model(section([FROZEN, FINE]), SHAPE, 3)).trainable_weights == []
     assert len(find_backbone(build_model(section([FINE, FROZEN]), SHAPE, 3)).trainable_weights) == 2
+
+
+def test_the_diagnosis_is_of_the_stage_whose_weights_were_kept():
+    """The first stage had diverged; the second, from epoch 3 on, is good, and its loss jumps where it begins."""
+    history = {
+        "train_loss": [0.5, 9.0, 0.4, 0.3, 0.3, 0.3],
+        "val_loss": [0.5, 9.0, 0.4, 0.35, 0.35, 0.35],
+        "train_accuracy": [0.8] * 6,
+        "val_accuracy": [0.8] * 6,
+    }
+    assert outcome.diagnose_stage(Fit(history, 4, 1.0, 6, (1, 3))).kind == "good"
+    assert outcome.diagnose_stage(Fit(history, 1, 1.0, 6, (1, 3))).kind == "diverged"

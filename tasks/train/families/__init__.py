@@ -3,4 +3,7 @@
 A family has `build(input_shape, num_outputs, *, ...)`, which returns an unfitted Keras model or scikit-learn classifier
 of raw pixels, and `SMALLEST`, the parameters of its smallest useful instance for tests. The keyword-only parameters of
 `build`, with their types and defaults, are what an experiment may set.
+
+A family whose layers can be frozen says so with `HAS_BACKBONE`, and one that may have to download weights gives, in
+`without_download(params)`, parameters of the same network without them.
 """
