@@ -39,7 +39,8 @@ TEST_DATA = Path(os.environ.get("DARKROOM_TEST_DATA", REPOSITORY.parent / "share
 
 def _isolated(environment: dict[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in environment.items() if not name.startswith(FOREIGN) and name != "CI"}
-    return {**kept, **TELEMETRY_OFF}
+    # Where the real data are: processes that run tests side by side are told by this environment.
+    return {**kept, **TELEMETRY_OFF, "DARKROOM_TEST_DATA": str(TEST_DATA)}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -61,11 +62,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What uses the timed run has the machine to itself; other files run side by side, each in one process."""
+    """What uses the timed run has the machine to itself."""
     for item in items:
         if "digits" in getattr(item, "fixturenames", ()) and "unit" not in item.path.parts:
             item.add_marker(pytest.mark.alone)
-        item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from tasks.manifest import conform
 from tasks.records import Listing
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """TFDS leaves temporary folders behind when a data set is built; here they are the test's."""
     usual = tempfile.tempdir

@@ -380,7 +380,7 @@ def test_missing_file_lists_the_shipped_experiments(name):
 
 @pytest.mark.parametrize("name", shipped_experiments())
 def test_shipped_experiment_is_sound(name, tmp_path):
-    overrides = [f"dataset.path={os.fspath(tmp_path)}"] if name == "pandas_bears" else []
+    overrides = [f"dataset.path={os.fspath(tmp_path)}"] if name in {"cats_vs_dogs", "pandas_bears"} else []
     experiment = load_experiment(name, overrides)
     check_options(experiment)
     assert experiment.name == name

@@ -17,6 +17,8 @@ from tasks.images import ImageReader, decode
 from tasks.ingest.found import FRACTIONS
 from tasks.ingest.listing import describe_dataset, list_dataset
 
+pytestmark = pytest.mark.usefixtures("temporary_files")
+
 
 @pytest.fixture
 def list_with(tmp_path):

@@ -14,6 +14,8 @@ from tasks.ingest.found import CORNERS, FRACTIONS
 from tasks.ingest.listing import describe_dataset, list_dataset, source_names
 from tasks.manifest import SPLITS
 
+pytestmark = pytest.mark.usefixtures("temporary_files")
+
 COLUMNS = {"source", "label", "class_name", "split"}
 SIZE = (6, 4)
 

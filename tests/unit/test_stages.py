@@ -167,8 +167,9 @@ def test_stage_that_makes_it_worse_is_undone_with_early_stopping(fitted, images)
 
 
 def test_title_of_the_curves_tells_where_a_stage_begins(tmp_path):
-    history = {"val_loss": [1.0, 0.9, 0.8]}
+    history = {metric: [0.9, 0.8, 0.7] for metric in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")}
     with (
+        mock.patch.object(outcome.tracking, "set_tags"),
         mock.patch.object(outcome.tracking, "log_history"),
         mock.patch.object(outcome.tracking, "log_files"),
         mock.patch.object(outcome, "draw_curves") as draw,
