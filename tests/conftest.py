@@ -98,13 +98,16 @@ def test_data() -> Path:
 
 @pytest.fixture(scope="session")
 def wait_until() -> Callable[..., Any]:
-    """`wait_until(question, seconds, "what is waited for")`: the first true answer."""
+    """`wait_until(question, seconds, "what is waited for")`: the first true answer.
 
-    def wait(question: Callable[[], Any], seconds: float, what: str) -> Any:
+    What is waited for may be a function, as of a log that is empty before the waiting.
+    """
+
+    def wait(question: Callable[[], Any], seconds: float, what: str | Callable[[], str]) -> Any:
         deadline = time.monotonic() + seconds
         while not (answer := question()):
             if time.monotonic() > deadline:
-                pytest.fail(f"waited {seconds:g} s in vain for: {what}")
+                pytest.fail(f"waited {seconds:g} s in vain for: {what() if callable(what) else what}")
             time.sleep(0.05)
         return answer
 

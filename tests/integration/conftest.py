@@ -96,14 +96,14 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory, free_port: Callable
 def servers(mlflow_server: "Server", prefect_server: "Server", wait_until: Callable[..., Any]) -> dict[str, str]:
     """Both servers, started side by side and answering, as the environment variables that name them."""
     for server in (mlflow_server, prefect_server):
-        wait_until(server.answers, 90, f"{server.url}; its log:\n{server.log()}")
+        wait_until(server.answers, 90, lambda server=server: f"{server.url}; its log:\n{server.log()}")
     return {"MLFLOW_TRACKING_URI": mlflow_server.url, "PREFECT_API_URL": prefect_server.url}
 
 
 @pytest.fixture(scope="session")
 def prefect_url(prefect_server: "Server", wait_until: Callable[..., Any]) -> str:
     """The Prefect server alone: it saves a command the start of a temporary one."""
-    wait_until(prefect_server.answers, 90, f"{prefect_server.url}; its log:\n{prefect_server.log()}")
+    wait_until(prefect_server.answers, 90, lambda: f"{prefect_server.url}; its log:\n{prefect_server.log()}")
     return prefect_server.url
 
 
