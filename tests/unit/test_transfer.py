@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 
 import numpy as np
 import pandas as pd
@@ -341,6 +342,7 @@ def test_dropout_without_dense_layers_is_of_the_vector(own):
 @pytest.fixture
 def offline(tmp_path, monkeypatch):
     """An empty Keras folder, and a proxy at which nobody listens: nothing can be downloaded."""
+    monkeypatch.setattr(urllib.request, "_opener", None)  # it remembers the proxies of the first request, for ever
     for scheme in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(scheme, "http://127.0.0.1:9")
     for scheme in ("no_proxy", "NO_PROXY"):
