@@ -89,11 +89,16 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
-def test_data() -> Path:
-    """Folder of real pictures, which are not part of the project."""
-    if not TEST_DATA.is_dir():
-        pytest.skip(f"no real data at {TEST_DATA}; DARKROOM_TEST_DATA names another folder")
-    return TEST_DATA
+def real_data() -> Callable[[str], Path]:
+    """`real_data("scenes15")`: a folder or file of real data, which are other people's and no part of the project."""
+
+    def find(name: str) -> Path:
+        path = TEST_DATA / name
+        if not path.exists():
+            pytest.skip(f"no {path}; put it there, or name the folder of real data with DARKROOM_TEST_DATA")
+        return path
+
+    return find
 
 
 @pytest.fixture(scope="session")

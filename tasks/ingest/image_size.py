@@ -13,9 +13,9 @@ def first_size(root: Path, paths: Iterable[str]) -> tuple[int, int] | None:
 
 
 def _size(path: Path) -> tuple[int, int] | None:
-    if not path.is_file():  # a named pipe would never answer
-        return None
     try:
+        if not path.is_file():  # a named pipe would never answer; a name that is too long raises
+            return None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata; the checks of the images tell it
             with Image.open(path) as image:

@@ -36,7 +36,7 @@ def keep_in_inference_mode(backbone: Any) -> Any:
     """
     call = backbone.call
 
-    def infer(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:  # noqa: ARG001 - overruled
+    def infer(inputs: Any, mask: Any = None, **_overruled: Any) -> Any:
         return call(inputs, training=False, mask=mask)
 
     backbone.call = infer

@@ -9,6 +9,7 @@ from tasks.manifest import usable
 from tasks.validate.wording import image_names
 
 LEAK_COLUMNS = ("row", "test_row", "kind", "distance")
+_ENDS = (("row", "test_row"), ("test_row", "row"))  # a pair's first may be either of them
 
 
 def leaking_rows(table: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
@@ -29,9 +30,6 @@ def leaking_rows(table: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     both_ways = pd.concat([way[list(LEAK_COLUMNS)] for way in ways], ignore_index=True)
     leaks = both_ways[~of_test[both_ways["row"]] & usable_test[both_ways["test_row"]]]
     return leaks.sort_values(["test_row", "row"], ignore_index=True)
-
-
-_ENDS = (("row", "test_row"), ("test_row", "row"))
 
 
 def leaked_share(table: pd.DataFrame, leaks: pd.DataFrame) -> float:

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from pipeline_config.experiment import Validation
+from pipeline_config.experiment import Severity, Validation
 from tasks.manifest import usable
 from tasks.validate.measures import Measure
 from tasks.validate.wording import count_of, count_reasons, image_names, shorten
@@ -167,10 +167,12 @@ def _imbalance(classes: pd.DataFrame, bounds: Validation) -> Measure:
     )
 
 
-def _pairs(name: str, severity: str, table: pd.DataFrame, pairs: pd.DataFrame, expected: str, mend: str) -> Measure:
+def _pairs(
+    name: str, severity: Severity, table: pd.DataFrame, pairs: pd.DataFrame, expected: str, mend: str
+) -> Measure:
     """A measure of pairs, of which there should be none."""
     received = f"{count_of(len(pairs), 'pair')}: {_tell_pairs(table, pairs)}" if len(pairs) else "so it is"
-    return Measure(name, severity, len(pairs), expected, received, mend, most=0)  # type: ignore[arg-type]
+    return Measure(name, severity, len(pairs), expected, received, mend, most=0)
 
 
 def _tell_pairs(table: pd.DataFrame, pairs: pd.DataFrame) -> str:

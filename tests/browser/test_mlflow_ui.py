@@ -1,18 +1,9 @@
 """What was logged, seen as a user sees it: the MLflow UI in a real browser."""
 
 import json
-import shutil
 from urllib.parse import quote
 
 import pytest
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-]
 
 
 @pytest.fixture(scope="module")
@@ -32,19 +23,6 @@ def ui(digits, darkroom, free_port, wait_until):
 
         wait_until(answers, 90, "the MLflow UI")
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser():
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium; Debian's package of that name has it")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """The validation report as its reader sees it: opened from the disk in a real browser without a network."""
 
-import shutil
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +11,6 @@ from tasks.validate.checked import CheckedData
 from tasks.validate.expectations import ExpectationResult
 from tasks.validate.report import write_report
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 CLASSES = ("<script>document.title = 'broken'</script>", "a_class_with_a_name_without_any_place_to_break_it_" * 3)
 RESULTS = (
     ExpectationResult("class_size", "critical", False, "Every class has 50 images; the smallest has 14. Add images."),
@@ -47,19 +44,6 @@ def address(tmp_path_factory) -> str:
     pairs = pd.DataFrame({"first": range(12), "second": range(1, 13), "kind": "near", "distance": 3})
     write_report(CheckedData(manifest_of(root), CLASSES, findings, pairs, RESULTS, (), ImageReader(root, None)), folder)
     return (folder / "validation_report.html").as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium; Debian's package of that name has it")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

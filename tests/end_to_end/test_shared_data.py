@@ -1,6 +1,5 @@
 """The shipped experiments on real pictures, at a size that takes seconds."""
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -8,8 +7,8 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def pandas_bears(tmp_path_factory, darkroom, test_data) -> Any:
-    pictures = existing(test_data / "pandas_bears")
+def pandas_bears(tmp_path_factory, darkroom, real_data) -> Any:
+    pictures = real_data("pandas_bears")
     home = tmp_path_factory.mktemp("pandas_bears") / "home"
     settings = {
         "dataset.path": pictures,
@@ -21,9 +20,9 @@ def pandas_bears(tmp_path_factory, darkroom, test_data) -> Any:
 
 
 @pytest.fixture(scope="module")
-def cifar10(tmp_path_factory, darkroom, test_data) -> Any:
+def cifar10(tmp_path_factory, darkroom, real_data) -> Any:
     """Prepared only: two CNNs on its 10,000 test images would take longer than all other tests of this file."""
-    prepared = existing(test_data / "tfds" / "cifar10").parent
+    prepared = real_data("tfds/cifar10").parent
     home = tmp_path_factory.mktemp("cifar10") / "home"
     settings = {
         "dataset.data_dir": prepared,
@@ -32,12 +31,6 @@ def cifar10(tmp_path_factory, darkroom, test_data) -> Any:
         "split.validation": 10,
     }
     return darkroom("prepare", "cifar10_quick", "--json", *overrides(settings), home=home, timeout=400)
-
-
-def existing(folder: Path) -> Path:
-    if not folder.is_dir():
-        pytest.skip(f"no real data at {folder}; DARKROOM_TEST_DATA names the folder above")
-    return folder
 
 
 def overrides(settings: dict[str, Any]) -> list[str]:

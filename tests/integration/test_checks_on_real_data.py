@@ -14,14 +14,12 @@ from tasks.validate.checking import check_listing
 
 
 @pytest.fixture(scope="module")
-def check(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., CheckedData]:
+def check(real_data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., CheckedData]:
     """`check("animals10", source="folder", …)`: what the checks find in one of the folders of real data."""
     home = tmp_path_factory.mktemp("real")
 
     def run(name: str, source: str = "folder", bounds: Validation | None = None, **options: object) -> CheckedData:
-        if not (test_data / name).is_dir():
-            pytest.skip(f"no real data at {test_data / name}; DARKROOM_TEST_DATA names the folder above")
-        dataset = Dataset.model_validate({"source": source, "path": str(test_data / name), **options})
+        dataset = Dataset.model_validate({"source": source, "path": str(real_data(name)), **options})
         listing = list_dataset(dataset, home / "data", home / "cache")
         return check_listing(listing, bounds or Validation(), None, home / "cache")
 
@@ -82,12 +80,10 @@ def test_the_15_class_subset_of_the_scenes_recipe_is_made_by_configuration_alone
     assert set(counts["validation"]) == set(counts["test"]) == {20}
 
 
-def test_the_2000_a_class_subset_of_the_cats_and_dogs_recipe_is_made_by_configuration_alone(test_data, tmp_path):
+def test_the_2000_a_class_subset_of_the_cats_and_dogs_recipe_is_made_by_configuration_alone(real_data, tmp_path):
     """The folder holds just so many; of half of them are left half."""
-    if not (test_data / "cats_vs_dogs").is_dir():
-        pytest.skip(f"no real data at {test_data / 'cats_vs_dogs'}; DARKROOM_TEST_DATA names the folder above")
     for count in (2_000, 1_000):
-        dataset = Dataset(source="folder", path=str(test_data / "cats_vs_dogs"), images_per_class=count)
+        dataset = Dataset(source="folder", path=str(real_data("cats_vs_dogs")), images_per_class=count)
         listed = pd.read_parquet(list_dataset(dataset, tmp_path / "data", tmp_path / "cache").path)
         assert listed["class_name"].value_counts().to_dict() == {"cats": count, "dogs": count}
 

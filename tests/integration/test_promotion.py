@@ -24,7 +24,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def home(home: Path, store: Path) -> Any:  # noqa: ARG001 - laid over the test's own
+def home(home: Path, store: Path) -> Any:  # noqa: ARG001 - the fixture that it replaces lets go of MLflow's store
     (store / "cache").mkdir(exist_ok=True)
     with mock.patch.dict(os.environ, DARKROOM_HOME=str(store)):
         yield store

@@ -7,11 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pipeline_config.experiment import Dataset
+from tasks.ingest.listing import list_dataset
 from tasks.manifest import conform
 from tasks.records import Listing
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """TFDS leaves temporary folders behind when a data set is built; here they are the test's."""
     usual = tempfile.tempdir
@@ -36,6 +38,17 @@ def make_manifest() -> Callable[..., pd.DataFrame]:
                 source="folder", path=paths, phash="0" * 16, format="PNG", brightness=120.0, status="ok", **sizes
             )
         )
+
+    return make
+
+
+@pytest.fixture
+def list_with(tmp_path: Path) -> Callable[..., tuple[Listing, pd.DataFrame]]:
+    """`list_with(source="folder", path=…)`: the listing, and its table as read back."""
+
+    def make(**section: object) -> tuple[Listing, pd.DataFrame]:
+        listing = list_dataset(Dataset(**section), tmp_path / "storage", tmp_path / "cache")
+        return listing, pd.read_parquet(listing.path)
 
     return make
 

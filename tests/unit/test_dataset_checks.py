@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pandas as pd
 import pytest
@@ -32,8 +33,8 @@ def check(
     table: pd.DataFrame,
     class_names: tuple[str, ...] = CLASSES,
     bounds: Validation = BOUNDS,
-    findings: list[tuple] = [],  # noqa: B006 - read only
-    pairs: list[tuple] = [],  # noqa: B006 - read only
+    findings: Sequence[tuple] = (),
+    pairs: Sequence[tuple] = (),
 ) -> list[ExpectationResult]:
     found = pd.DataFrame(findings, columns=list(FINDING_COLUMNS))
     paired = pd.DataFrame(pairs, columns=list(PAIR_COLUMNS)).astype({"first": "int64", "second": "int64"})

@@ -7,14 +7,13 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from PIL import Image
 
 from pipeline_config.errors import DataError
 from pipeline_config.experiment import Dataset
 from tasks.images import ImageReader, decode
-from tasks.ingest.listing import describe_dataset, list_dataset
+from tasks.ingest.listing import describe_dataset
 
 COLUMNS = {"source", "label", "class_name", "split"}
 
@@ -22,17 +21,6 @@ COLUMNS = {"source", "label", "class_name", "split"}
 def put_image(path, size=(6, 4)):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, (200, 30, 40)).save(path)
-
-
-@pytest.fixture
-def list_with(tmp_path):
-    """`list_with(path=…)`: the listing, and its table as read back."""
-
-    def make(**section):
-        listing = list_dataset(Dataset(**section), tmp_path / "storage", tmp_path / "cache")
-        return listing, pd.read_parquet(listing.path)
-
-    return make
 
 
 @pytest.fixture

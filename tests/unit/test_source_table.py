@@ -1,5 +1,7 @@
 """A table of images: which columns are read, and what is said of a table that is none."""
 
+from functools import partial
+
 import pandas as pd
 import pytest
 from PIL import Image
@@ -7,7 +9,7 @@ from PIL import Image
 from pipeline_config.errors import DataError
 from pipeline_config.experiment import Dataset
 from tasks.ingest.found import CORNERS, FRACTIONS
-from tasks.ingest.listing import describe_dataset, list_dataset
+from tasks.ingest.listing import describe_dataset
 
 
 def put_image(path):
@@ -16,14 +18,9 @@ def put_image(path):
 
 
 @pytest.fixture
-def list_with(tmp_path):
-    """`list_with(path=…)`: the listing, and its table as read back."""
-
-    def make(**section):
-        listing = list_dataset(Dataset(source="table", **section), tmp_path / "storage", tmp_path / "cache")
-        return listing, pd.read_parquet(listing.path)
-
-    return make
+def list_with(list_with):
+    """`list_with(…)`: as everywhere, of this source."""
+    return partial(list_with, source="table")
 
 
 @pytest.fixture

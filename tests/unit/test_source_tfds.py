@@ -15,20 +15,9 @@ from pipeline_config.errors import ConfigurationError, DataError, Unreachable
 from pipeline_config.experiment import Dataset
 from tasks.images import ImageReader, decode
 from tasks.ingest.found import FRACTIONS
-from tasks.ingest.listing import describe_dataset, list_dataset
+from tasks.ingest.listing import describe_dataset
 
 pytestmark = pytest.mark.usefixtures("temporary_files")
-
-
-@pytest.fixture
-def list_with(tmp_path):
-    """`list_with(path=…)`: the listing, and its table as read back."""
-
-    def make(**section):
-        listing = list_dataset(Dataset(**section), tmp_path / "storage", tmp_path / "cache")
-        return listing, pd.read_parquet(listing.path)
-
-    return make
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,15 @@
 """Pascal VOC annotations: which object counts, where its box lies, and what is said of those that are broken."""
 
 import time
+from functools import partial
 
-import pandas as pd
 import pytest
 from PIL import Image
 
 from pipeline_config.errors import DataError
 from pipeline_config.experiment import Dataset
 from tasks.ingest.found import CORNERS
-from tasks.ingest.listing import describe_dataset, list_dataset
+from tasks.ingest.listing import describe_dataset
 
 
 def put_image(path):
@@ -18,14 +18,9 @@ def put_image(path):
 
 
 @pytest.fixture
-def list_with(tmp_path):
-    """`list_with(path=…)`: the listing, and its table as read back."""
-
-    def make(**section):
-        listing = list_dataset(Dataset(source="voc", **section), tmp_path / "storage", tmp_path / "cache")
-        return listing, pd.read_parquet(listing.path)
-
-    return make
+def list_with(list_with):
+    """`list_with(…)`: as everywhere, of this source."""
+    return partial(list_with, source="voc")
 
 
 def annotation(*objects, filename="", size=(60, 40)):
@@ -270,8 +265,8 @@ def test_description_counts_what_is_listed(several):
 
 
 @pytest.mark.parametrize(("objects", "images"), [("largest", 200), ("skip", 184)])
-def test_raccoons_have_their_boxes_inside_their_images(list_with, test_data, objects, images):
-    listing, table = list_with(path=str(test_data / "raccoon"), objects=objects)
+def test_raccoons_have_their_boxes_inside_their_images(list_with, real_data, objects, images):
+    listing, table = list_with(path=str(real_data("raccoon")), objects=objects)
     assert len(table) == images
     assert listing.class_names == ("raccoon",)
     assert (table[["box_left", "box_top"]] >= 0).all(axis=None)

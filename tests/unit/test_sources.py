@@ -11,7 +11,7 @@ from pipeline_config.errors import ConfigurationError
 from pipeline_config.experiment import Dataset
 from tasks.images import ImageReader, decode
 from tasks.ingest.found import CORNERS, FRACTIONS
-from tasks.ingest.listing import describe_dataset, list_dataset, source_names
+from tasks.ingest.listing import describe_dataset, source_names
 from tasks.manifest import SPLITS
 
 pytestmark = pytest.mark.usefixtures("temporary_files")
@@ -23,17 +23,6 @@ SIZE = (6, 4)
 def put_image(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", SIZE, (200, 30, 40)).save(path)
-
-
-@pytest.fixture
-def list_with(tmp_path):
-    """`list_with(source="folder", path=…)`: the listing, and its table as read back."""
-
-    def make(**section):
-        listing = list_dataset(Dataset(**section), tmp_path / "storage", tmp_path / "cache")
-        return listing, pd.read_parquet(listing.path)
-
-    return make
 
 
 # Every source; for each an example of a small data set that the function of its name makes in a folder.

@@ -424,14 +424,12 @@ def test_looking_at_a_model_downloads_nothing(own):
 # Real weights and pictures
 
 
-def test_pretrained_backbone_tells_cats_from_dogs_after_sixty_pictures_of_each(test_data, tmp_path):
+def test_pretrained_backbone_tells_cats_from_dogs_after_sixty_pictures_of_each(real_data, tmp_path):
     from PIL import Image
 
-    weights = test_data.parent / "weights" / "efficientnet_lite0_imagenet_notop.keras"
-    if not weights.is_file():
-        pytest.skip(f"no weights at {weights}")
+    weights = real_data("../weights/efficientnet_lite0_imagenet_notop.keras")
     rows, pictures = [], []
-    for label, folder in enumerate(sorted(path for path in (test_data / "cats_vs_dogs").iterdir() if path.is_dir())):
+    for label, folder in enumerate(sorted(path for path in real_data("cats_vs_dogs").iterdir() if path.is_dir())):
         for number, path in enumerate(sorted(folder.rglob("*.jpg"))[:110]):
             rows.append((path.name, label, "train" if number < 60 else "validation"))
             pictures.append(np.asarray(Image.open(path).convert("RGB").resize((96, 96))))

@@ -24,13 +24,13 @@ class Options(Section):
     """There is nothing to choose."""
 
 
-def describe(options: Options) -> Description:  # noqa: ARG001 - every source takes its options
+def describe(_options: Options) -> Description:
     """Ten classes of 8×8 images."""
     table = _table(_digits().target)
     return Description(CLASS_NAMES, (8, 8), len(table), FoundImages(table, CLASS_NAMES))
 
 
-def list_images(options: Options, storage: Path) -> FoundImages:  # noqa: ARG001 - every source takes its options
+def list_images(_options: Options, storage: Path) -> FoundImages:
     """All digits, as PNG in a store that is written once."""
     store = storage / "digits" / "images.arrow"
     table = read_kept(store)

@@ -34,7 +34,7 @@ def describe(options: Options) -> Description:
     return Description(found.class_names, first_size(root, found.table["path"]), len(found.table), found)
 
 
-def list_images(options: Options, storage: Path) -> FoundImages:  # noqa: ARG001 - nothing is stored: the files are there
+def list_images(options: Options, _storage: Path) -> FoundImages:
     """Every file below the class folders; leftovers of other programs are named in the notes and left out.
 
     Raises:

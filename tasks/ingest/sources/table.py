@@ -44,7 +44,7 @@ def describe(options: Options) -> Description:
     return Description(found.class_names, first_size(_root(options), found.table["path"]), len(found.table), found)
 
 
-def list_images(options: Options, storage: Path) -> FoundImages:  # noqa: ARG001 - nothing is stored: the files are there
+def list_images(options: Options, _storage: Path) -> FoundImages:
     """Every row; class names are the labels as text, in numerical order where all are whole numbers.
 
     Raises:
