@@ -15,9 +15,12 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium; the checks that precede a landing install it where it is missing (`.ci/run`)."""
+    """Chromium, which `.ci/run` installs where it is missing.
+
+    No longer than for a module: playwright keeps an event loop running, and Prefect takes that for an asynchronous caller.
+    """
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("no chromium on the path; Debian's package of that name has it")
