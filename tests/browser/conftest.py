@@ -19,7 +19,7 @@ FLAGS = [
 def browser() -> Iterator[Any]:
     """Chromium, which `.ci/run` installs where it is missing.
 
-    No longer than for a module: playwright keeps an event loop running, and Prefect takes that for an asynchronous caller.
+    No longer than for a module: playwright keeps an event loop running, which Prefect takes for an asynchronous caller.
     """
     chromium = shutil.which("chromium")
     if chromium is None:
