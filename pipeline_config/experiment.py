@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from pipeline_config.augmentation import Augmentation
 from pipeline_config.metric_names import HIGHER_IS_BETTER
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=60)]
@@ -132,15 +133,6 @@ class Split(Section):
         return self
 
 
-class Augmentation(Section):
-    """Random changes of training images; each batch and epoch draws anew. Zero is off."""
-
-    rotation: float = Field(0.0, ge=0, le=180, description="degrees, drawn from -rotation..rotation")
-    width_shift: float = Field(0.0, ge=0, lt=1, description="share of the width, to either side")
-    height_shift: float = Field(0.0, ge=0, lt=1, description="share of the height, to either side")
-    horizontal_flip: bool = False
-
-
 def _trainable(layers: Any) -> Any:
     """Layers of a backbone: all, none, the last so many, or those from a named one on."""
     if layers is None:
@@ -173,16 +165,36 @@ class Train(Section):
     batch_size: int = Field(32, ge=1)
     optimizer: Optimizer = "adam"
     learning_rate: float = Field(1e-3, gt=0)
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["constant", "cosine", "one_cycle", "reduce_on_plateau"] = Field(
+        "constant", description="of the learning rate, over each stage"
+    )
+    warmup_epochs: int = Field(0, ge=0, description="of a cosine: the learning rate rises to its full value first")
+    plateau_patience: int = Field(
+        3, ge=1, description="of reduce_on_plateau: epochs without a lower val_loss before the rate falls to a fifth"
+    )
     early_stopping_patience: int | None = Field(None, ge=1, description="epochs without a lower val_loss; null: off")
     augmentation: Augmentation | None = None
     class_weights: Literal["balanced"] | None = Field(
         None, description="of a network's training loss; balanced: rare classes weigh as much as frequent ones"
     )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="share of each training label that is spread alike over all classes"
+    )
     stages: tuple[Stage, ...] = Field(
         (), description="one after the other, instead of epochs and learning_rate; for families with a backbone"
     )
     seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _warmup_leaves_epochs(self) -> "Train":
+        if not self.warmup_epochs:
+            return self
+        if self.schedule != "cosine":
+            raise ValueError(f"warmup_epochs is for schedule: cosine; received schedule: {self.schedule}")
+        shortest = min((stage.epochs for stage in self.stages), default=self.epochs)
+        if self.warmup_epochs >= shortest:
+            raise ValueError(f"warmup_epochs must be fewer than the {shortest} epochs; received {self.warmup_epochs}")
+        return self
 
 
 class Model(Section):
@@ -200,11 +212,21 @@ def _known_metric(name: str) -> str:
     return name
 
 
+class Evaluation(Section):
+    """What the models meet beside the test rows."""
+
+    outside: str | None = Field(
+        None, min_length=1, description="folder of images from outside the data set, one folder a class"
+    )
+
+
 class Promotion(Section):
     """When the best model becomes champion."""
 
     mode: Literal["enabled", "disabled"] = "enabled"
-    metric: Literal["val_accuracy", "val_loss"] = Field("val_accuracy", description="chooses the challenger")
+    metric: Literal["val_accuracy", "val_mean_iou", "val_loss"] = Field(
+        "val_accuracy", description="chooses the challenger"
+    )
     thresholds: dict[Annotated[str, AfterValidator(_known_metric)], float] = Field(
         default_factory=dict, description="a lower bound, or an upper one where lower is better"
     )
@@ -219,6 +241,7 @@ class Experiment(Section):
     validation: Validation = Field(default_factory=Validation)
     split: Split = Field(default_factory=Split)
     train: Train = Field(default_factory=Train)
+    evaluation: Evaluation = Field(default_factory=Evaluation)
     promotion: Promotion = Field(default_factory=Promotion)
 
     @model_validator(mode="before")

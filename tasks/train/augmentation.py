@@ -1,58 +1,129 @@
-"""Random changes of training images, a whole batch at once: one projective transform does rotation, shift and flip."""
+"""Random changes of training images, a whole batch at once: one projective transform does them all.
+
+A point of an image, as (x, y) from the image's centre in pixels, is flipped, sheared, scaled, rotated and then shifted:
+
+    (x', y') = R(angle) scale S(shear) F (x, y) + (shift_x, shift_y)
+
+where F mirrors, S(k) moves a row by k times its y, and R turns clockwise as y points down. A shift is therefore along
+the sides of the result, whatever the rotation. The pixels are interpolated once.
+"""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
-from pipeline_config.experiment import Augmentation
+from pipeline_config.augmentation import Augmentation
+from tasks.input_pipeline import Augment
 
 
-def augment_with(settings: Augmentation) -> Any:
-    """A function of batches and seed for `training_batches`: uint8 in, uint8 out, labels untouched.
+class Changes(NamedTuple):
+    """What was drawn for each image of a batch; every field is `(batch,)` float32."""
 
-    What is moved in from outside the image is the nearest edge pixel. Every image of every batch of every epoch is
-    changed anew, reproducibly by the seed.
+    angle: Any
+    """Radians, clockwise."""
+    shift_x: Any
+    """Pixels to the right."""
+    shift_y: Any
+    """Pixels down."""
+    mirror_x: Any
+    """-1 where left and right change places, else 1."""
+    mirror_y: Any
+    """-1 where top and bottom change places, else 1."""
+    scale: Any
+    """Sides of the result over sides of the image; above 0."""
+    shear: Any
+    """Pixels to the right for each pixel below the centre."""
+
+
+def augment_with(settings: Augmentation) -> Augment:
+    """A function of batches, seed and number of the first batch, for `training_batches`.
+
+    Batches are tuples that begin with `(batch, height, width, 3)` uint8 pixels; these are changed, the rest is handed
+    on. Every image of every batch is changed anew. A batch's changes depend on the seed and the batch's number alone,
+    so that a training which goes on later sees what it would have seen.
     """
 
-    def augment(batches: Any, seed: int) -> Any:
-        def change(step: Any, batch: tuple[Any, Any]) -> tuple[Any, Any]:
-            pixels, labels = batch
-            return _transformed(pixels, _transforms(pixels, settings, (seed, step))), labels
+    def augment(batches: Any, seed: int, first_step: int) -> Any:
+        def change(step: Any, batch: tuple[Any, ...]) -> tuple[Any, ...]:
+            pixels, *others = batch
+            return _changed(pixels, settings, (seed, step)), *others
 
-        return batches.enumerate().map(change)
+        return batches.enumerate(start=first_step).map(change)
 
     return augment
 
 
-def _transforms(pixels: Any, settings: Augmentation, seed: tuple[int, Any]) -> Any:
-    """`(batch, 8)` rows `a0 a1 a2 b0 b1 b2 0 0`: pixel (x, y) is taken from (a0 x + a1 y + a2, b0 x + b1 y + b2)."""
+def _changed(pixels: Any, settings: Augmentation, seed: tuple[int, Any]) -> Any:
     import tensorflow as tf
 
-    shape = tf.shape(pixels)
-    count, height, width = shape[0], tf.cast(shape[1], tf.float32), tf.cast(shape[2], tf.float32)
-    draws = tf.random.stateless_uniform(
-        (4, count), seed=tf.stack([tf.cast(part, tf.int64) for part in seed]), minval=-1
+    count, height, width = tf.unstack(tf.shape(pixels)[:3])
+    drawn = _draw(settings, count, tf.cast(height, tf.float32), tf.cast(width, tf.float32), seed)
+    return apply_changes(pixels, drawn, settings.fill_mode)
+
+
+def _draw(settings: Augmentation, count: Any, height: Any, width: Any, seed: tuple[int, Any]) -> Changes:
+    """Every number is drawn, on or off, so that switching one on leaves the others as they were."""
+    import tensorflow as tf
+
+    seed_and_step = tf.stack([tf.cast(part, tf.int64) for part in seed])
+    draws = tf.random.stateless_uniform((len(Changes._fields), count), seed_and_step, minval=-1)
+    drawn = Changes(*tf.unstack(draws))
+    return Changes(
+        angle=drawn.angle * math.radians(settings.rotation),
+        shift_x=drawn.shift_x * settings.width_shift * width,
+        shift_y=drawn.shift_y * settings.height_shift * height,
+        mirror_x=_sign(drawn.mirror_x, settings.horizontal_flip),
+        mirror_y=_sign(drawn.mirror_y, settings.vertical_flip),
+        scale=1 + drawn.scale * settings.zoom,
+        shear=drawn.shear * settings.shear,
     )
-    angle = draws[0] * math.radians(settings.rotation)
-    shift_x, shift_y = draws[1] * settings.width_shift * width, draws[2] * settings.height_shift * height
-    mirror = tf.where(draws[3] < 0, -1.0, 1.0) if settings.horizontal_flip else tf.ones_like(angle)
-    cosine, sine = tf.cos(angle), tf.sin(angle)
-    # About the image's centre: mirror, then rotate, then shift.
-    centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
-    a0, a1, b0, b1 = mirror * cosine, -mirror * sine, sine, cosine
-    a2 = centre_x - a0 * centre_x - a1 * centre_y + shift_x
-    b2 = centre_y - b0 * centre_x - b1 * centre_y + shift_y
-    zero = tf.zeros_like(angle)
-    return tf.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=1)
 
 
-def _transformed(pixels: Any, transforms: Any) -> Any:
+def _sign(drawn: Any, is_on: bool) -> Any:
+    """-1 or 1 by chance, or always 1."""
     import tensorflow as tf
 
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=pixels,
-        transforms=transforms,
+    ones = tf.ones_like(drawn)
+    return tf.where(drawn < 0, -ones, ones) if is_on else ones
+
+
+def apply_changes(pixels: Any, changes: Changes, fill_mode: str) -> Any:
+    """Change each image as was drawn for it.
+
+    Args:
+        pixels: `(batch, height, width, 3)` uint8.
+        changes: for each image.
+        fill_mode: of `Augmentation`. TensorFlow's wrap repeats the image once to each side and is ragged beyond.
+
+    Returns:
+        The same shape and type, interpolated bilinearly and rounded.
+    """
+    import tensorflow as tf
+
+    changed = tf.raw_ops.ImageProjectiveTransformV3(
+        # uint8 would be rounded down, and every image half a level darker; this takes no longer.
+        images=tf.cast(pixels, tf.float32),
+        transforms=_transforms(changes, *tf.unstack(tf.cast(tf.shape(pixels)[1:3], tf.float32))),
         output_shape=tf.shape(pixels)[1:3],
         interpolation="BILINEAR",
-        fill_mode="NEAREST",
+        fill_mode=fill_mode.upper(),
         fill_value=0.0,
     )
+    return tf.cast(tf.round(changed), pixels.dtype)
+
+
+def _transforms(changes: Changes, height: Any, width: Any) -> Any:
+    """`(batch, 8)` rows `a0 a1 a2 b0 b1 b2 0 0`: pixel (x, y) is taken from (a0 x + a1 y + a2, b0 x + b1 y + b2).
+
+    These are the inverse, from the result back to the image: F S(-shear) R(-angle) / scale.
+    """
+    import tensorflow as tf
+
+    cosine, sine = tf.cos(changes.angle) / changes.scale, tf.sin(changes.angle) / changes.scale
+    a0, a1 = changes.mirror_x * (cosine + changes.shear * sine), changes.mirror_x * (sine - changes.shear * cosine)
+    b0, b1 = changes.mirror_y * -sine, changes.mirror_y * cosine
+    centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
+    from_x, from_y = centre_x + changes.shift_x, centre_y + changes.shift_y
+    a2 = centre_x - a0 * from_x - a1 * from_y
+    b2 = centre_y - b0 * from_x - b1 * from_y
+    zero = tf.zeros_like(a0)
+    return tf.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=1)
