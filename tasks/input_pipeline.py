@@ -5,6 +5,7 @@ read from there. Resizing is TensorFlow's antialiased bilinear, the same operati
 that a model served with full-size images sees what it was trained on (to within the rounding to uint8).
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -28,7 +29,7 @@ _NO_FOLD = -1
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Pixels and labels of every image that has a split.
+    """Pixels, labels and boxes of every image that has a split.
 
     Attributes:
         rows: manifest rows in the order of `pixels`, index 0..n-1.
@@ -48,6 +49,11 @@ class ImageSet:
     def labels(self) -> npt.NDArray[np.int64]:
         """`(n,)` labels."""
         return self.rows["label"].to_numpy(np.int64)
+
+    @cached_property
+    def boxes(self) -> npt.NDArray[np.float32]:
+        """`(n, 4)` x, y, width, height in fractions of the image; NaN where there is no box."""
+        return self.rows.reindex(columns=list(manifests.BOX_COLUMNS)).to_numpy(np.float32)
 
     def positions(self, split: str) -> Positions:
         """Positions of a split's images, ascending."""
@@ -87,31 +93,46 @@ def read_pixels(manifest: Manifest) -> Callable[[str], Pixels]:
     return lambda image_id: decode(reader.read(*places[image_id])).pixels
 
 
-def training_batches(images: ImageSet, batch_size: int, seed: int, augment: "Augment | None" = None) -> Any:
+def training_batches(
+    images: ImageSet,
+    batch_size: int,
+    seed: int,
+    augment: "Augment | None" = None,
+    first_epoch: int = 0,
+    with_boxes: bool = False,
+) -> Any:
     """Endless batches of the training images, shuffled fully in every epoch.
 
+    Args:
+        images: whose training rows are used.
+        batch_size: of all batches but the last of an epoch.
+        seed: decides the orders and the augmentation.
+        augment: changes the batches' pixels.
+        first_epoch: from 0; the batches are those that follow after so many epochs.
+        with_boxes: a batch also has its images' boxes.
+
     Returns:
-        A `tf.data.Dataset` of `(batch, height, width, 3)` uint8 and `(batch,)` int64; an epoch is
-        `steps_per_epoch(images, batch_size)` of them.
+        A `tf.data.Dataset` of `(batch, height, width, 3)` uint8 and `(batch,)` int64, with boxes also `(batch, 4)`
+        float32 as `images.boxes`; an epoch is `steps_per_epoch(images, batch_size)` of them.
     """
     positions = images.positions("train")
 
     def orders() -> Iterator[Positions]:
-        epoch = 0
-        while True:
+        for epoch in itertools.count(first_epoch):
             yield np.random.default_rng([seed, epoch]).permutation(positions)
-            epoch += 1
 
     import tensorflow as tf
 
-    batches = _dataset(images, orders, batch_size, tf.data.INFINITE_CARDINALITY)
-    return _settled(augment(batches, seed) if augment else batches)
+    batches = _dataset(images, orders, batch_size, tf.data.INFINITE_CARDINALITY, with_boxes)
+    first_step = first_epoch * steps_per_epoch(images, batch_size)
+    return _settled(augment(batches, seed, first_step) if augment else batches)
 
 
-def ordered_batches(images: ImageSet, split: str, batch_size: int) -> Any:
+def ordered_batches(images: ImageSet, split: str, batch_size: int, with_boxes: bool = False) -> Any:
     """One pass over a split in the order of `images.positions(split)`; a `tf.data.Dataset` as in training."""
     positions = images.positions(split)
-    return _settled(_dataset(images, lambda: iter([positions]), batch_size, _batches(len(positions), batch_size)))
+    batches = _batches(len(positions), batch_size)
+    return _settled(_dataset(images, lambda: iter([positions]), batch_size, batches, with_boxes))
 
 
 def steps_per_epoch(images: ImageSet, batch_size: int) -> int:
@@ -123,21 +144,30 @@ def _batches(images: int, batch_size: int) -> int:
     return -(-images // batch_size)
 
 
-Augment = Callable[[Any, int], Any]
-"""Batches and a seed -> batches with random changes drawn anew in every one."""
+Augment = Callable[[Any, int, int], Any]
+"""Batches, a seed, number of the first batch -> batches with random changes drawn anew in every one."""
 
 
-def _dataset(images: ImageSet, orders: Callable[[], Iterator[Positions]], batch_size: int, cardinality: int) -> Any:
+def _dataset(
+    images: ImageSet,
+    orders: Callable[[], Iterator[Positions]],
+    batch_size: int,
+    cardinality: int,
+    with_boxes: bool,
+) -> Any:
     import tensorflow as tf
 
-    def batches() -> Iterator[tuple[Pixels, npt.NDArray[np.int64]]]:
+    columns: list[npt.NDArray[Any]] = [images.pixels, images.labels]
+    if with_boxes:
+        columns.append(images.boxes)
+
+    def batches() -> Iterator[tuple[npt.NDArray[Any], ...]]:
         for order in orders():
             for start in range(0, len(order), batch_size):
                 chosen = order[start : start + batch_size]
-                yield images.pixels[chosen], images.labels[chosen]
+                yield tuple(column[chosen] for column in columns)
 
-    shape = (None, *images.pixels.shape[1:])
-    signature = (tf.TensorSpec(shape, tf.uint8), tf.TensorSpec((None,), tf.int64))
+    signature = tuple(tf.TensorSpec((None, *column.shape[1:]), column.dtype) for column in columns)
     dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
     return dataset.apply(tf.data.experimental.assert_cardinality(cardinality))
 

@@ -1,23 +1,19 @@
 """Fit a model on the training images, watch the validation images, never see the test images."""
 
-import math
 import time
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from pipeline_config.errors import DarkroomError
 from pipeline_config.experiment import Train
 from tasks import predictions
-from tasks.input_pipeline import ImageSet, ordered_batches, steps_per_epoch, training_batches
-from tasks.prediction import BATCH_SIZE, predict_split
-from tasks.progress import Bar, bar
-from tasks.train.augmentation import augment_with
+from tasks.input_pipeline import ImageSet, steps_per_epoch
+from tasks.prediction import predict_split
+from tasks.progress import bar, say
+from tasks.train.checkpoint import Checkpoint, History, Progress, restore
+from tasks.train.compiling import compile_model
 from tasks.train.freezing import set_trainable
-
-History = dict[str, list[float]]
-"""Metric -> one value an epoch: train_loss, train_accuracy, val_loss, val_accuracy."""
+from tasks.train.targets import class_weights, training_data, validation_data
+from tasks.train.watching import is_done, lowest, watch
 
 
 @dataclass(frozen=True)
@@ -27,9 +23,10 @@ class Fit:
     Attributes:
         history: one value an epoch; one only where the model has no epochs.
         chosen_epoch: the epoch, from 1, whose weights the model holds now.
-        seconds: of fitting, validation after each epoch included.
+        seconds: of fitting, validation after each epoch included; of a training that went on, over all its parts.
         images_seen: training images, counted once for each time they were used.
         stage_starts: first epoch of each stage; 1 alone where the training has no stages.
+        resumed_after: epochs that an interrupted run had finished; 0 where there was none.
     """
 
     history: History
@@ -37,9 +34,10 @@ class Fit:
     seconds: float
     images_seen: int
     stage_starts: tuple[int, ...] = (1,)
+    resumed_after: int = 0
 
 
-def fit_model(model: Any, images: ImageSet, train: Train, name: str) -> Fit:
+def fit_model(model: Any, images: ImageSet, train: Train, name: str, checkpoint: Checkpoint | None = None) -> Fit:
     """Fit in place.
 
     Args:
@@ -48,39 +46,70 @@ def fit_model(model: Any, images: ImageSet, train: Train, name: str) -> Fit:
         train: the model's settings. With early stopping the weights of the lowest validation loss are kept, over all
             stages; without it the last.
         name: for the progress bar.
+        checkpoint: of a network's training; what it holds is gone on with.
 
     Raises:
         DarkroomError: the loss became infinite or not a number.
     """
     if hasattr(model, "predict_proba"):
         return _fit_sklearn(model, images, name)
-    return _fit_keras(model, images, train, name)
+    return _fit_keras(model, images, train, name, checkpoint)
 
 
-def _fit_keras(model: Any, images: ImageSet, train: Train, name: str) -> Fit:
-    """Stage after stage. With early stopping a stage that ends worse than the one before is undone."""
-    steps = steps_per_epoch(images, train.batch_size)
-    stages = stages_of(train)
-    history: History = {}
-    starts = []
-    best: tuple[float, Any] = (math.inf, None)
+def _fit_keras(model: Any, images: ImageSet, train: Train, name: str, checkpoint: Checkpoint | None) -> Fit:
+    """Stage after stage, on from the checkpoint. With early stopping a stage that makes it worse is undone."""
+    stages, steps = stages_of(train), steps_per_epoch(images, train.batch_size)
+    progress = _resumed(model, train, stages, checkpoint)
+    resumed_after, begun = progress.epochs, len(progress.stage_starts)
     with bar(f"training {name}", steps * sum(stage.epochs for stage in stages)) as shown:
-        started = time.perf_counter()
-        for number, stage in enumerate(stages):
-            before = len(history.get("val_loss", []))
-            starts.append(before + 1)
-            if train.stages:
-                set_trainable(model, train.stages[number].trainable)
-            watch = _watch(shown, name, f"stage {number + 1}, " if train.stages else "")
-            recorded = _fit_stage(model, images, stage, before, watch)
-            history = {metric: history.get(metric, []) + values for metric, values in recorded.items()}
-            if train.early_stopping_patience and len(stages) > 1:
-                best = _keep_better(model, min(recorded["val_loss"]), best)
-        seconds = time.perf_counter() - started
+        if resumed_after:
+            say(f"{name} goes on after epoch {resumed_after} of a training that was interrupted")
+            shown.advance(steps * resumed_after)
+        for number in range(max(begun - 1, 0), len(stages)):
+            if number >= begun:
+                _begin_stage(model, train, stages, number)
+                progress.stage_starts.append(progress.epochs + 1)
+            watched = watch(progress, stages[number], steps, name, shown, checkpoint)
+            _fit_stage(model, images, stages[number], progress, watched)
         shown.shrink_to_done()
-    epochs = len(history["train_loss"])
-    chosen = int(np.argmin(history["val_loss"])) + 1 if train.early_stopping_patience else epochs
-    return Fit(history, chosen, seconds, epochs * len(images.positions("train")), tuple(starts))
+    chosen = lowest(progress.history["val_loss"]) + 1 if train.early_stopping_patience else progress.epochs
+    images_seen = progress.epochs * len(images.positions("train"))
+    starts = tuple(progress.stage_starts)
+    return Fit(progress.history, chosen, progress.seconds, images_seen, starts, resumed_after)
+
+
+def _resumed(model: Any, train: Train, stages: list[Train], checkpoint: Checkpoint | None) -> Progress:
+    """The progress of an interrupted training, whose state the model then has; else none."""
+    saved = checkpoint.load() if checkpoint else None
+    if saved is None:
+        return Progress()
+    progress, state = saved
+    _begin_stage(model, train, stages, len(progress.stage_starts) - 1)
+    return progress if restore(model, state) else Progress()
+
+
+def _begin_stage(model: Any, train: Train, stages: list[Train], number: int) -> None:
+    if train.stages:
+        set_trainable(model, train.stages[number].trainable)
+    compile_model(model, stages[number])
+
+
+def _fit_stage(model: Any, images: ImageSet, stage: Train, progress: Progress, watched: Any) -> None:
+    """The epochs of the stage that are still to do; epochs count on from those before."""
+    if not is_done(progress, stage):
+        model.fit(
+            training_data(model, images, stage, len(progress.stage_losses)),
+            validation_data=validation_data(model, images),
+            initial_epoch=progress.epochs,
+            epochs=progress.stage_starts[-1] - 1 + stage.epochs,
+            steps_per_epoch=steps_per_epoch(images, stage.batch_size),
+            callbacks=[watched],
+            class_weight=class_weights(images, stage),
+            shuffle=False,  # the batches are shuffled already
+            verbose=0,
+        )
+    if stage.early_stopping_patience:
+        model.set_weights(progress.best_weights)
 
 
 def stages_of(train: Train) -> list[Train]:
@@ -104,63 +133,6 @@ def stages_of(train: Train) -> list[Train]:
     ]
 
 
-def _fit_stage(model: Any, images: ImageSet, train: Train, before: int, watch: Any) -> History:
-    """Compile and fit; epochs count on from those before."""
-    steps = steps_per_epoch(images, train.batch_size)
-    augment = augment_with(train.augmentation) if train.augmentation else None
-    compile_model(model, train, steps)
-    recorded = model.fit(
-        training_batches(images, train.batch_size, train.seed, augment),
-        validation_data=ordered_batches(images, "validation", BATCH_SIZE),
-        initial_epoch=before,
-        epochs=before + train.epochs,
-        steps_per_epoch=steps,
-        callbacks=[watch, *_early_stopping(train)],
-        class_weight=_balanced(images) if train.class_weights else None,
-        shuffle=False,  # the batches are shuffled already
-        verbose=0,
-    ).history
-    return _named(recorded)
-
-
-def _early_stopping(train: Train) -> list[Any]:
-    import keras
-
-    patience = train.early_stopping_patience
-    return [keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)] if patience else []
-
-
-def _keep_better(model: Any, loss: float, best: tuple[float, Any]) -> tuple[float, Any]:
-    """The lower validation loss and its weights, which the model then has."""
-    if loss < best[0]:
-        return loss, model.get_weights()
-    model.set_weights(best[1])
-    return best
-
-
-def _balanced(images: ImageSet) -> dict[int, float]:
-    """Label -> weight: training images over classes times images of the class (scikit-learn's `balanced`)."""
-    labels, counts = np.unique(images.labels[images.positions("train")], return_counts=True)
-    weights = counts.sum() / (len(labels) * counts)
-    return dict(zip(labels.tolist(), weights.tolist(), strict=True))
-
-
-def compile_model(model: Any, train: Train, steps: int) -> None:
-    """Give a Keras model its optimiser, loss and metrics.
-
-    Args:
-        model: outputs probabilities.
-        train: the model's settings.
-        steps: batches of an epoch, for the learning-rate schedule.
-    """
-    model.compile(
-        optimizer=_optimizer(train, steps),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-        jit_compile=False,  # "auto" compiles, which makes convolutions slower on a CPU
-    )
-
-
 def _fit_sklearn(model: Any, images: ImageSet, name: str) -> Fit:
     positions = images.positions("train")
     with bar(f"training {name}", 1) as shown:
@@ -180,48 +152,3 @@ def _history_of_one(model: Any, images: ImageSet) -> History:
         history[f"{prefix}_loss"] = [predictions.log_loss(table)]
         history[f"{prefix}_accuracy"] = [float(predictions.correct(table).mean())]
     return history
-
-
-def _named(recorded: dict[str, list[float]]) -> History:
-    """Keras's names -> ours."""
-    return {key if key.startswith("val_") else f"train_{key}": list(map(float, recorded[key])) for key in recorded}
-
-
-def _optimizer(train: Train, steps: int) -> Any:
-    import keras
-
-    rate: Any = train.learning_rate
-    if train.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(train.learning_rate, decay_steps=train.epochs * steps)
-    optimizers = {
-        "adam": keras.optimizers.Adam,
-        "rmsprop": keras.optimizers.RMSprop,
-        "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=0.9, nesterov=True),
-    }
-    return optimizers[train.optimizer](rate)
-
-
-def _watch(shown: Bar, name: str, stage: str) -> Any:
-    """A Keras callback that moves the bar, and ends a training whose loss is lost."""
-    import keras
-
-    class Watch(keras.callbacks.Callback):  # type: ignore[misc] # keras has no types
-        def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-            shown.advance()
-            _check_finite(name, "training", (logs or {}).get("loss", 0.0), f"step {batch + 1} of an epoch")
-
-        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-            logs = logs or {}
-            _check_finite(name, "validation", logs["val_loss"], f"the end of epoch {epoch + 1}")
-            figures = f"val_loss {logs['val_loss']:.3f}, val_accuracy {logs['val_accuracy']:.3f}"
-            shown.note(f"{stage}epoch {epoch + 1}: {figures}")
-
-    return Watch()
-
-
-def _check_finite(name: str, which: str, loss: float, when: str) -> None:
-    if not math.isfinite(loss):
-        raise DarkroomError(
-            f"models.{name}: the {which} loss became {loss} at {when}; expected a finite number; "
-            "a lower train.learning_rate is the usual mend"
-        )
