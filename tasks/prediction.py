@@ -26,12 +26,21 @@ def predict_split(model: Any, images: ImageSet, split: str, class_names: tuple[s
     rows = images.rows.iloc[positions]
     batches = ordered_batches(images, split, BATCH_SIZE)
     shown = track(batches, f"predicting {split}", -(-len(positions) // BATCH_SIZE))
-    probabilities = np.concatenate([_probabilities(model, pixels.numpy()) for pixels, _ in shown])
-    return predictions.make_table(list(rows["image_id"]), list(rows["label"]), probabilities, class_names)
+    answers = [predict_heads(model, pixels.numpy()) for pixels, _ in shown]
+    heads = {head: np.concatenate([answer[head] for answer in answers]) for head in answers[0]}
+    boxes = (images.boxes[positions], heads["box"]) if "box" in heads else None
+    ids, labels = list(rows["image_id"]), list(rows["label"])
+    return predictions.make_table(ids, labels, heads.get("probabilities"), class_names, boxes)
 
 
-def _probabilities(model: Any, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.floating]:
-    """`(batch, classes)` for `(batch, height, width, 3)` raw pixels."""
+def predict_heads(model: Any, pixels: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.floating]]:
+    """What each head of a model answers to `(batch, height, width, 3)` raw pixels.
+
+    Returns:
+        `probabilities` `(batch, classes)` and `box` `(batch, 4)` in fractions of the image, or one of them.
+    """
     if hasattr(model, "predict_proba"):
-        return np.asarray(model.predict_proba(pixels))
-    return np.asarray(model.predict_on_batch(pixels))
+        return {"probabilities": np.asarray(model.predict_proba(pixels))}
+    answer = model.predict_on_batch(pixels)
+    heads = answer if isinstance(answer, dict) else {"probabilities": answer}
+    return {head: np.asarray(values) for head, values in heads.items()}

@@ -40,6 +40,23 @@ def accuracy_interval(correct: npt.NDArray[np.bool_]) -> Interval:
     return Interval(float(low), float(high))
 
 
+def mean_interval(values: npt.NDArray[np.float64]) -> Interval:
+    """95 % interval of a mean: percentile bootstrap, as of `accuracy_interval`.
+
+    Args:
+        values: `(n,)`, one an image; n >= 1. Of a single one nothing is known but itself: NaN to both sides.
+    """
+    from scipy import stats
+
+    if len(values) < 2:
+        return Interval(float("nan"), float("nan"))
+    batch = max(1_000_000 // len(values), 1)  # resamples at once, for the memory's sake
+    resampled = stats.bootstrap(
+        (values,), np.mean, n_resamples=BOOTSTRAP_SAMPLES, batch=batch, method="percentile", rng=_SEED
+    )
+    return Interval(float(resampled.confidence_interval.low), float(resampled.confidence_interval.high))
+
+
 @dataclass(frozen=True)
 class PairedTest:
     """Two models on the same rows.

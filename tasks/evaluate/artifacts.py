@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tasks import predictions
+from tasks.evaluate.box_gallery import draw_boxes
 from tasks.evaluate.confusion_matrix import draw_confusion_matrix
 from tasks.evaluate.gallery import draw_confident_mistakes
 from tasks.evaluate.metrics import classification_report, confusion_counts, test_metrics
@@ -20,7 +21,9 @@ from tasks.files import write_whole
 def write_evaluation(
     table: pd.DataFrame, read_pixels: Callable[[str], npt.NDArray[np.uint8]], folder: Path, title: str
 ) -> dict[str, float]:
-    """Write predictions, metrics, report, confusion matrices and gallery of one model.
+    """Write predictions and metrics of one model, and what its heads make sense of.
+
+    Of classes that is report, confusion matrices and gallery, of boxes a picture of some of them.
 
     Args:
         table: of `tasks/predictions.py`, at least one row.
@@ -37,10 +40,13 @@ def write_evaluation(
     metrics = test_metrics(table)
     predictions.write(table, folder / "predictions.parquet")
     _write_text(folder / "metrics.json", _as_json(metrics))
-    _write_report(table, folder)
-    _write_confusion(table, folder, f"{title}: {_headline(metrics, len(table))}")
-    mistakes_title = f"{title}: the most confident mistakes (true class → predicted class, its probability)"
-    draw_confident_mistakes(table, read_pixels, folder / "confident_mistakes.png", mistakes_title)
+    if predictions.has_classes(table):
+        _write_report(table, folder)
+        _write_confusion(table, folder, f"{title}: {_headline(metrics, 'accuracy', len(table))}")
+        mistakes_title = f"{title}: the most confident mistakes (true class → predicted class, its probability)"
+        draw_confident_mistakes(table, read_pixels, folder / "confident_mistakes.png", mistakes_title)
+    if predictions.has_boxes(table):
+        draw_boxes(table, read_pixels, folder / "boxes.png", f"{title}: {_headline(metrics, 'mean_iou', len(table))}")
     return metrics
 
 
@@ -59,9 +65,10 @@ def _write_confusion(table: pd.DataFrame, folder: Path, title: str) -> None:
     draw_confusion_matrix(counts, names, folder / "confusion_matrix_normalised.png", normalised=True, title=title)
 
 
-def _headline(metrics: dict[str, float], rows: int) -> str:
-    accuracy, low, high = (metrics[f"test_accuracy{end}"] for end in ("", "_low", "_high"))
-    return f"accuracy {accuracy:.1%} (95% interval {low:.1%} to {high:.1%}) on {rows:,} test rows"
+def _headline(metrics: dict[str, float], metric: str, rows: int) -> str:
+    value, low, high = (metrics[f"test_{metric}{end}"] for end in ("", "_low", "_high"))
+    name, form = {"accuracy": ("accuracy", ".1%"), "mean_iou": ("mean IoU", ".3f")}[metric]
+    return f"{name} {value:{form}} (95% interval {low:{form}} to {high:{form}}) on {rows:,} test rows"
 
 
 def _as_json(metrics: dict[str, float]) -> str:

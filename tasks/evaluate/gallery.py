@@ -14,11 +14,11 @@ from tasks.picture_style import DOTS_PER_INCH, POINTS_PER_INCH, TITLE_SIZE
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLUMNS = 5
-_IMAGE, _CAPTION, _GAP = 1.7, 0.42, 0.22  # inches
-_STEP_DOWN, _STEP_RIGHT = _IMAGE + _CAPTION + _GAP, _IMAGE + _GAP
-_NARROWEST = 5.0  # inches, so that the title is not a column of words above a single mistake
-_CAPTION_SIZE = 8.0  # points
+COLUMNS = 5
+IMAGE, _CAPTION, _GAP = 1.7, 0.42, 0.22  # inches
+_STEP_DOWN, STEP_RIGHT = IMAGE + _CAPTION + _GAP, IMAGE + _GAP
+NARROWEST = 5.0  # inches, so that the title is not a column of words above a single mistake
+CAPTION_SIZE = 8.0  # points
 
 
 @picture_style.styled()
@@ -41,8 +41,8 @@ def draw_confident_mistakes(
     from matplotlib.figure import Figure
 
     mistakes = table.iloc[confident_mistakes(table, most)]
-    width = max(min(len(mistakes), _COLUMNS) * _STEP_RIGHT - _GAP, _NARROWEST)
-    height = max(-(-len(mistakes) // _COLUMNS) * _STEP_DOWN, 2 * _CAPTION)
+    width = max(min(len(mistakes), COLUMNS) * STEP_RIGHT - _GAP, NARROWEST)
+    height = max(-(-len(mistakes) // COLUMNS) * _STEP_DOWN, 2 * _CAPTION)
     figure = Figure(figsize=(width, height))
     # One set of axes in inches for all images: twenty-five of them would take most of the time.
     ax = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
@@ -69,29 +69,30 @@ def _draw_grid(ax: "Axes", mistakes: pd.DataFrame, read_pixels: Callable[[str], 
         mistakes["image_id"], predictions.labels(mistakes), predictions.predicted(mistakes), confidences, strict=True
     )
     for place, (image_id, label, guess, confidence) in enumerate(rows):
-        line, column = divmod(place, _COLUMNS)
-        left, top = column * _STEP_RIGHT, line * _STEP_DOWN
-        _write(ax, left, top + 0.17, names[label], " →", picture_style.RIGHT)
-        _write(ax, left, top + 0.34, names[guess], f", {confidence:.1%}", picture_style.WRONG)
-        _show(ax, left, top + _CAPTION, read_pixels(image_id))
+        line, column = divmod(place, COLUMNS)
+        left, top = column * STEP_RIGHT, line * _STEP_DOWN
+        write_name(ax, left, top + 0.17, names[label], " →", picture_style.RIGHT)
+        write_name(ax, left, top + 0.34, names[guess], f", {confidence:.1%}", picture_style.WRONG)
+        show_image(ax, left, top + _CAPTION, read_pixels(image_id))
 
 
-def _write(ax: "Axes", x: float, y: float, name: str, after: str, colour: str) -> None:
+def write_name(ax: "Axes", x: float, y: float, name: str, after: str, colour: str) -> None:
     """The name, shortened so that it ends with `after` within its image's width."""
-    room = _IMAGE * POINTS_PER_INCH - picture_style.text_width(after, _CAPTION_SIZE)
-    ax.text(x, y, picture_style.shorten(name, _CAPTION_SIZE, room) + after, size=_CAPTION_SIZE, color=colour)
+    room = IMAGE * POINTS_PER_INCH - picture_style.text_width(after, CAPTION_SIZE)
+    ax.text(x, y, picture_style.shorten(name, CAPTION_SIZE, room) + after, size=CAPTION_SIZE, color=colour)
 
 
-def _show(ax: "Axes", left: float, top: float, pixels: npt.NDArray[np.uint8]) -> None:
-    """The image in its own proportions, enlarged by nearest neighbour, reduced smoothly."""
+def show_image(ax: "Axes", left: float, top: float, pixels: npt.NDArray[np.uint8]) -> tuple[float, float]:
+    """The image in its own proportions, enlarged by nearest neighbour, reduced smoothly; its width and height."""
     from matplotlib.patches import Rectangle
     from PIL import Image
 
-    room = round(_IMAGE * DOTS_PER_INCH)
+    room = round(IMAGE * DOTS_PER_INCH)
     image = Image.fromarray(pixels)
-    width, height = (side * _IMAGE / max(image.size) for side in image.size)
+    width, height = (side * IMAGE / max(image.size) for side in image.size)
     image.thumbnail((2 * room, 2 * room))  # matplotlib alone needs ten times as long for a photograph
     interpolation = "nearest" if max(image.size) < room else "auto"
     extent = (left, left + width, top + height, top)
     ax.imshow(np.asarray(image), interpolation=interpolation, extent=extent, aspect="auto")
     ax.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=picture_style.FAINT, clip_on=False))
+    return width, height

@@ -5,6 +5,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tasks import predictions
+from tasks.evaluate.box_metrics import box_metrics
 from tasks.statistics import accuracy_interval
 
 # Keras clips at the same value (keras.config.epsilon()), so that train_loss, val_loss and test_loss compare.
@@ -21,14 +22,21 @@ def test_metrics(table: pd.DataFrame) -> dict[str, float]:
         table: of `tasks/predictions.py`, `n` rows.
 
     Returns:
-        `test_accuracy` and the ends of its 95 % interval, `test_macro_precision`, `test_macro_recall` and
-        `test_macro_f1` in 0..1; `test_loss` in nats; with more than five classes `test_top5_accuracy` in 0..1.
+        Of a model with a box head those of `box_metrics`. Of one with a class head `test_accuracy` and the ends of its
+        95 % interval, `test_macro_precision`, `test_macro_recall` and `test_macro_f1` in 0..1; `test_loss` in nats;
+        with more than five classes `test_top5_accuracy` in 0..1.
 
     Raises:
         ValueError: the table has no rows.
     """
     if table.empty:
         raise ValueError("The predictions table has no rows: a model is evaluated on at least one test row; received 0")
+    of_classes = _class_metrics(table) if predictions.has_classes(table) else {}
+    of_boxes = box_metrics(table) if predictions.has_boxes(table) else {}
+    return {**of_classes, **of_boxes}
+
+
+def _class_metrics(table: pd.DataFrame) -> dict[str, float]:
     correct = predictions.correct(table)
     interval = accuracy_interval(correct)
     precision, recall, f1 = _averages(table, "macro")

@@ -1,17 +1,36 @@
 """Conditions of promotion, each with its verdict in a sentence. Pure: metrics and predictions in, gates out."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from pipeline_config.metric_names import HIGHER_IS_BETTER
 from tasks import predictions
+from tasks.boxes import GOOD_IOU
 from tasks.records import EvaluatedModel, Gate
 from tasks.statistics import PairedTest, mcnemar
 
 WORTH_MOVING = "worth_moving"
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What a model may predict, and when it is right."""
+
+    criterion: str
+    is_in: Callable[[pd.DataFrame], bool]
+    is_right: Callable[[pd.DataFrame], npt.NDArray[np.bool_]]
+
+
+# With both, a row is right as in Everingham et al., The Pascal Visual Object Classes Challenge, 2010.
+_RIGHT = (
+    _Head("the class", predictions.has_classes, predictions.correct),
+    _Head(f"a box with an IoU of at least {GOOD_IOU}", predictions.has_boxes, predictions.found),
+)
 
 
 @dataclass(frozen=True)
@@ -33,17 +52,18 @@ class Side:
 def choose_challenger(models: Sequence[EvaluatedModel], metric: str) -> EvaluatedModel:
     """The best model by a validation metric; of equals the one with the lower validation loss, then the faster fit.
 
-    A metric that is not a number ranks last.
+    A metric that is not a number, or that a model without such a head does not have, ranks last.
 
     Args:
         models: at least one.
-        metric: val_accuracy or val_loss.
+        metric: val_accuracy, val_mean_iou or val_loss.
     """
     sign = -1 if HIGHER_IS_BETTER[f"chosen_{metric}"] else 1
 
     def rank(model: EvaluatedModel) -> list[float]:
         metrics = model.metrics
-        key = (sign * metrics[f"chosen_{metric}"], metrics["chosen_val_loss"], metrics["fit_seconds"])
+        best = sign * metrics.get(f"chosen_{metric}", math.nan)
+        key = (best, metrics["chosen_val_loss"], metrics["fit_seconds"])
         return [math.inf if math.isnan(value) else value for value in key]
 
     return min(models, key=rank)
@@ -65,12 +85,19 @@ def _threshold_gate(name: str, value: float | None, bound: float) -> Gate:
 
 
 def champion_gates(challenger: Side, champion: Side) -> list[Gate]:
-    """Whether the challenger may take the champion's place: compared by a paired test on the same test rows."""
+    """Whether the challenger may take the champion's place: compared by a paired test on the same test rows.
+
+    Both are held to what both predict: the class, the box, or both of them.
+    """
     if challenger.test_digest != champion.test_digest:
         return [_other_rows(challenger, champion)]
     ours, theirs = _in_one_order(challenger.predictions, champion.predictions)
-    test = mcnemar(predictions.correct(ours), predictions.correct(theirs))
-    counts = _counts(challenger, champion, ours, theirs, test)
+    heads = [head for head in _RIGHT if head.is_in(ours) and head.is_in(theirs)]
+    if not heads:
+        return [_other_heads(challenger, champion)]
+    right = [np.logical_and.reduce([head.is_right(table) for head in heads]) for table in (ours, theirs)]
+    test = mcnemar(*right)
+    counts = _counts(challenger, champion, right, test) + _criterion(heads)
     not_worse = not test.first_is_worse()
     verdict = "not worse beyond chance" if not_worse else "worse beyond chance"
     return [
@@ -104,9 +131,25 @@ def _in_one_order(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[pd.DataFram
     return ours.reset_index(drop=True), theirs.reset_index(drop=True)
 
 
-def _counts(challenger: Side, champion: Side, ours: pd.DataFrame, theirs: pd.DataFrame, test: PairedTest) -> str:
-    right = [int(predictions.correct(table).sum()) for table in (ours, theirs)]
+def _counts(challenger: Side, champion: Side, right: Sequence[npt.NDArray[np.bool_]], test: PairedTest) -> str:
+    ours, theirs = (int(rows.sum()) for rows in right)
     return (
-        f"{challenger.title} has {right[0]} of {len(ours)} right, {champion.title} {right[1]}; "
+        f"{challenger.title} has {ours} of {len(right[0])} right, {champion.title} {theirs}; "
         f"{test.only_first} and {test.only_second} of them alone, McNemar p = {test.p_value:.3f}"
+    )
+
+
+def _criterion(heads: Sequence[_Head]) -> str:
+    """What counts as right, where it is not the class alone."""
+    said = " and ".join(head.criterion for head in heads)
+    return "" if said == _RIGHT[0].criterion else f" (right: {said})"
+
+
+def _other_heads(challenger: Side, champion: Side) -> Gate:
+    return Gate(
+        "same_heads",
+        False,
+        f"of {challenger.title} and {champion.title} one predicts classes alone and the other boxes alone; only models "
+        "with a head in common can be compared; give params.heads=[class, box], or start over under another "
+        "experiment name",
     )

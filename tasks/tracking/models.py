@@ -20,14 +20,18 @@ _TRUSTED_TYPES = [
 ]
 
 
-def log_model(run_id: str, model: Any, example: npt.NDArray[np.uint8], probabilities: npt.NDArray[np.floating]) -> str:
+Answer = npt.NDArray[np.floating] | dict[str, npt.NDArray[np.floating]]
+"""`(n, classes)` probabilities; or a dict of heads, as `probabilities` and `box`, each `(n, …)`."""
+
+
+def log_model(run_id: str, model: Any, example: npt.NDArray[np.uint8], answer: Answer) -> str:
     """The model with signature, input example and explicit requirements; never pickled.
 
     Args:
         run_id: of the train run.
         model: Keras model or scikit-learn pipeline.
         example: `(n, height, width, 3)` raw pixels.
-        probabilities: `(n, classes)`, what the model answers to the example.
+        answer: what the model answers to the example.
 
     Returns:
         The logged model's id.
@@ -43,7 +47,7 @@ def log_model(run_id: str, model: Any, example: npt.NDArray[np.uint8], probabili
         artifact_path=None,
         model_id=created.model_id,
         run_id=run_id,
-        signature=_signature(flavor, example, probabilities),
+        signature=_signature(flavor, example, answer),
         pip_requirements=requirements,
         input_example=example,
         **_flavor_arguments(flavor, model),
@@ -51,14 +55,16 @@ def log_model(run_id: str, model: Any, example: npt.NDArray[np.uint8], probabili
     return str(created.model_id)
 
 
-def _signature(flavor: str, example: npt.NDArray[np.uint8], probabilities: npt.NDArray[np.floating]) -> Any:
-    """Pixels of any size for a Keras model, which resizes; of one size for a pipeline."""
+def _signature(flavor: str, example: npt.NDArray[np.uint8], answer: Answer) -> Any:
+    """Pixels of any size for a Keras model, which resizes; of one size for a pipeline. Heads are named."""
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
     height, width = (-1, -1) if flavor == "keras" else example.shape[1:3]
     inputs = TensorSpec(np.dtype(np.uint8), (-1, height, width, 3))
-    return ModelSignature(Schema([inputs]), Schema([TensorSpec(probabilities.dtype, (-1, probabilities.shape[1]))]))
+    heads = answer if isinstance(answer, dict) else {None: answer}
+    outputs = [TensorSpec(values.dtype, (-1, *values.shape[1:]), name) for name, values in heads.items()]
+    return ModelSignature(Schema([inputs]), Schema(outputs))
 
 
 class _KerasFlavor:

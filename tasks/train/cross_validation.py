@@ -13,6 +13,7 @@ from tasks import tracking
 from tasks.input_pipeline import ImageSet
 from tasks.records import Manifest
 from tasks.tracking import RunTags
+from tasks.train.checkpoint import open_checkpoint
 from tasks.train.fit import fit_model
 from tasks.train.outcome import log_fit, log_settings, measure_fit
 from tasks.train.registry import build_model
@@ -31,8 +32,8 @@ def cross_validate(
         train_run_id: the run that those of the folds are shown below.
 
     Returns:
-        `cv_val_accuracy_mean`, `cv_val_accuracy_std` and the same of `cv_val_loss`, over the folds: mean and sample
-        standard deviation. Nothing where the manifest has no folds.
+        `cv_val_accuracy_mean`, `cv_val_accuracy_std` and the same of `cv_val_loss` and, of boxes, `cv_val_mean_iou`,
+        over the folds: mean and sample standard deviation. Nothing where the manifest has no folds.
 
     Raises:
         DarkroomError: the loss of a fold became infinite or not a number; that fold's run ends FAILED.
@@ -52,10 +53,11 @@ def _fit_fold(
         log_settings(run_id, model, fold=fold)
         network = build_model(model, (*manifest.image_size, 3), len(manifest.class_names))
         parted = images.fold(fold)
-        fit = fit_model(network, parted, model.train, name)
-        log_fit(run_id, name, fit, Settings().cache)
-        figures = measure_fit(network, parted, manifest.class_names, fit)
-        tracking.log_metrics(run_id, figures)
+        with open_checkpoint(Settings().cache / "training", model, manifest.digest, manifest.image_size, fold) as kept:
+            fit = fit_model(network, parted, model.train, name, kept)
+            log_fit(run_id, name, fit, Settings().cache)
+            figures = measure_fit(network, parted, manifest.class_names, fit)
+            tracking.log_metrics(run_id, figures)
     keras.utils.clear_session()  # else the graphs of every fold stay in memory
     return figures
 
@@ -67,7 +69,7 @@ def summarise(figures: Sequence[dict[str, float]]) -> dict[str, float]:
     (Bengio and Grandvalet 2004: no estimator of it is free of bias).
     """
     summary = {}
-    for metric in ("val_accuracy", "val_loss"):
+    for metric in (name for name in ("val_accuracy", "val_mean_iou", "val_loss") if f"chosen_{name}" in figures[0]):
         values = [fold[f"chosen_{metric}"] for fold in figures]
         summary[f"cv_{metric}_mean"] = statistics.fmean(values)
         summary[f"cv_{metric}_std"] = statistics.stdev(values)

@@ -30,6 +30,8 @@ def checked_params(model: Model) -> tuple[ModuleType, dict[str, Any]]:
             f"models.{model.name}.train.stages: expected none, since the family {model.family} has no backbone to "
             f"freeze; received {len(model.train.stages)}; give train.epochs, or set models.{model.name}.train.stages=[]"
         )
+    if hasattr(family, "check_train"):
+        family.check_train(params, model.train, f"models.{model.name}.train")
     return family, params
 
 
@@ -49,6 +51,7 @@ def build_model(model: Model, input_shape: tuple[int, int, int], num_outputs: in
     import keras
 
     family, params = checked_params(model)
+    _check_classes(model, params, num_outputs)
     if not download and hasattr(family, "without_download"):
         params = family.without_download(params)
     keras.utils.set_random_seed(model.train.seed)
@@ -58,9 +61,39 @@ def build_model(model: Model, input_shape: tuple[int, int, int], num_outputs: in
     return network
 
 
+def _check_classes(model: Model, params: dict[str, Any], num_outputs: int) -> None:
+    """A softmax over one class is 1 for every image: such a model would seem perfect and have learned nothing."""
+    if num_outputs < 2 and "class" in params.get("heads", ("class",)):
+        raise ConfigurationError(
+            f"models.{model.name}: expected at least two classes to tell from each other; received {num_outputs}; "
+            "give a data set with more, or, where its images have boxes, take the family class_and_box with "
+            "params.heads=[box]"
+        )
+
+
+def cost_warning(model: Model, images: int, input_shape: tuple[int, int, int], num_outputs: int) -> str | None:
+    """A sentence on what fitting will cost, where the family knows beforehand that it is much.
+
+    Args:
+        model: section of the experiment.
+        images: to train with.
+        input_shape: height, width, 3.
+        num_outputs: number of classes.
+
+    Raises:
+        ConfigurationError: the parameters are wrong, or do not go with so many images.
+    """
+    family, params = checked_params(model)
+    if not hasattr(family, "cost_warning"):
+        return None
+    warning = family.cost_warning(images, input_shape, num_outputs, **params)
+    return f"models.{model.name}: {warning}" if warning else None
+
+
 def count_parameters(model: Any) -> int:
-    """Number of weights of a Keras model; of coefficients and intercepts of a fitted linear pipeline."""
+    """Number of weights of a Keras model; of coefficients, intercepts and PCA weights of a fitted linear pipeline."""
     if hasattr(model, "count_params"):
         return int(model.count_params())
     machine = model[-1].calibrated_classifiers_[0].estimator
-    return int(machine.coef_.size + machine.intercept_.size)
+    reduction = sum(step.components_.size for step in model if hasattr(step, "components_"))
+    return int(machine.coef_.size + machine.intercept_.size + reduction)

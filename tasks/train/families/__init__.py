@@ -5,5 +5,7 @@ of raw pixels, and `SMALLEST`, the parameters of its smallest useful instance fo
 `build`, with their types and defaults, are what an experiment may set.
 
 A family whose layers can be frozen says so with `HAS_BACKBONE`, and one that may have to download weights gives, in
-`without_download(params)`, parameters of the same network without them.
+`without_download(params)`, parameters of the same network without them. One that cannot take every setting of a
+training refuses it in `check_train(params, train, where)`. A family with a parameter `heads` may be without a class
+head; with a box head its model answers with a dict of heads, as `tasks/train/heads.py` tells.
 """

@@ -1,0 +1,87 @@
+"""One run of a model with both heads and one of boxes alone, from generated images to the registry."""
+
+import json
+
+import mlflow
+import numpy as np
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+from tasks import predictions
+from tasks.prediction import predict_heads
+from tasks.tracking import fetch_model, load_model
+
+TINY = {"filters": [4], "dense_units": [8]}
+FAMILY = {"family": "class_and_box"}
+BOX_FIGURES = {"test_mean_iou", "test_mean_iou_low", "test_mean_iou_high", "test_iou_above_50", "test_iou_above_75"}
+EXPERIMENT = {
+    "name": "tiny_boxes",
+    "dataset": {"source": "shapes", "count": 72, "size": 16, "classes": 2},
+    "models": [
+        {"name": "both", **FAMILY, "params": TINY},
+        {"name": "box", **FAMILY, "params": {**TINY, "heads": ["box"]}},
+    ],
+    "validation": {"near_duplicates": "off", "near_conflicts": "off", "leakage": "off"},
+    "train": {"epochs": 2, "batch_size": 16},
+    "promotion": {"metric": "val_mean_iou", "thresholds": {"test_mean_iou": 0.0}},
+}
+
+
+@pytest.fixture(scope="module")
+def finished(darkroom, prefect_url, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("boxes")
+    (folder / "tiny_boxes.yaml").write_text(yaml.safe_dump(EXPERIMENT))
+    return darkroom(
+        "run", folder / "tiny_boxes.yaml", "--json", home=folder / "home", PREFECT_API_URL=prefect_url, timeout=400
+    )
+
+
+@pytest.fixture
+def runs(finished):
+    """Name of the model -> its entry in the answer, and its run in MLflow."""
+    mlflow.set_tracking_uri(finished.answer["tracking_uri"])
+    models = {model["name"]: model for model in finished.answer["models"]}
+    return {name: (model, MlflowClient().get_run(model["run_id"])) for name, model in models.items()}
+
+
+def artifacts(run, path):
+    return {entry.path.split("/")[-1] for entry in MlflowClient().list_artifacts(run.info.run_id, path)}
+
+
+def test_both_models_reach_the_registrys_decision(finished):
+    assert finished.code == 0, finished.stderr
+    assert finished.answer["promotion"]["decision"] == "promoted", finished.stderr
+    gates = finished.answer["promotion"]["gates"]
+    assert [gate["name"] for gate in gates] == ["threshold_test_mean_iou"]
+
+
+def test_metrics_are_those_of_the_heads(runs):
+    for name, has_classes in (("both", True), ("box", False)):
+        _, run = runs[name]
+        assert set(run.data.metrics) >= {*BOX_FIGURES, "chosen_val_mean_iou", "chosen_val_loss", "val_mean_iou"}
+        for metric in ("test_accuracy", "chosen_val_accuracy", "val_class_loss", "test_loss"):
+            assert (metric in run.data.metrics) == has_classes
+
+
+def test_evaluation_holds_the_picture_of_the_boxes_and_no_confusion_matrix_of_boxes_alone(runs):
+    for name, has_classes in (("both", True), ("box", False)):
+        written = artifacts(runs[name][1], "evaluation")
+        assert {"boxes.png", "predictions.parquet", "metrics.json"} <= written
+        assert ("confusion_matrix.png" in written) == has_classes
+        assert "curves.png" in artifacts(runs[name][1], None)
+
+
+def test_logged_model_names_its_heads_and_answers_as_it_was_evaluated(runs, tmp_path):
+    model, run = runs["both"]
+    described = mlflow.models.get_model_info(model["model_uri"])
+    heads = {
+        output["name"]: output["tensor-spec"]["shape"]
+        for output in json.loads(described.signature.to_dict()["outputs"])
+    }
+    assert heads == {"box": [-1, 4], "probabilities": [-1, 2]}
+    loaded = load_model(fetch_model(model["model_uri"], tmp_path / "model"))
+    answer = predict_heads(loaded, np.zeros((3, 20, 30, 3), np.uint8))
+    assert {head: values.shape for head, values in answer.items()} == {"box": (3, 4), "probabilities": (3, 2)}
+    path = MlflowClient().download_artifacts(run.info.run_id, "evaluation/predictions.parquet", str(tmp_path))
+    assert predictions.ious(predictions.read(path)).mean() == pytest.approx(model["metrics"]["test_mean_iou"])
