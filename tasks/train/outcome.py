@@ -4,10 +4,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pandas as pd
+
 from pipeline_config.experiment import Model
 from tasks import predictions, tracking
 from tasks.input_pipeline import ImageSet
 from tasks.prediction import predict_split
+from tasks.train.box_diagnosis import diagnose_boxes
 from tasks.train.curves import draw_curves
 from tasks.train.diagnosis import Diagnosis, diagnose
 from tasks.train.fit import Fit
@@ -45,6 +48,8 @@ def log_fit(run_id: str, title: str, fit: Fit, cache: Path) -> None:
     tracking.log_history(run_id, fit.history)
     diagnosis = diagnose_stage(fit)
     tracking.set_tags(run_id, {"darkroom.diagnosis": diagnosis.kind, "mlflow.note.content": diagnosis.sentence})
+    if fit.resumed_after:
+        tracking.set_tags(run_id, {"darkroom.resumed_after_epoch": str(fit.resumed_after)})
     if len(fit.history["val_loss"]) < 2:
         return
     with TemporaryDirectory(dir=cache) as folder:
@@ -57,7 +62,8 @@ def diagnose_stage(fit: Fit) -> Diagnosis:
     start = max(start for start in fit.stage_starts if start <= fit.chosen_epoch)
     end = min((later - 1 for later in fit.stage_starts if later > start), default=None)
     stage = {metric: values[start - 1 : end] for metric, values in fit.history.items()}
-    return diagnose(stage, fit.chosen_epoch - start + 1)
+    judge = diagnose if "train_accuracy" in stage else diagnose_boxes
+    return judge(stage, fit.chosen_epoch - start + 1)
 
 
 def _stages(fit: Fit) -> str:
@@ -77,9 +83,21 @@ def measure_fit(model: Any, images: ImageSet, class_names: tuple[str, ...], fit:
     validation = predict_split(model, images, "validation", class_names)
     return {
         "chosen_epoch": fit.chosen_epoch,
-        "chosen_val_accuracy": float(predictions.correct(validation).mean()),
-        "chosen_val_loss": predictions.log_loss(validation),
+        **_measure_heads(validation, fit),
+        "epochs": len(fit.history["val_loss"]),
         "fit_seconds": fit.seconds,
         "images_per_second": fit.images_seen / fit.seconds,
         "parameters": count_parameters(model),
     }
+
+
+def _measure_heads(validation: pd.DataFrame, fit: Fit) -> dict[str, float]:
+    """Accuracy, mean IoU, or both, and the loss: with a box head the weighted sum that the training has."""
+    figures = {}
+    if predictions.has_classes(validation):
+        figures["chosen_val_accuracy"] = float(predictions.correct(validation).mean())
+        figures["chosen_val_loss"] = predictions.log_loss(validation)
+    if predictions.has_boxes(validation):
+        figures["chosen_val_mean_iou"] = float(predictions.ious(validation).mean())
+        figures["chosen_val_loss"] = fit.history["val_loss"][fit.chosen_epoch - 1]
+    return figures

@@ -10,12 +10,15 @@ from pipeline_config.settings import Settings
 from tasks import tracking
 from tasks.disk import is_disk_full
 from tasks.input_pipeline import ImageSet, open_image_set
+from tasks.progress import say
 from tasks.records import Manifest, TrainedModel
 from tasks.tracking import RunTags
+from tasks.train.checkpoint import open_checkpoint
 from tasks.train.cross_validation import cross_validate
 from tasks.train.fit import fit_model
+from tasks.train.looks import log_looks
 from tasks.train.outcome import log_fit, log_settings, measure_fit
-from tasks.train.registry import build_model
+from tasks.train.registry import build_model, cost_warning
 
 _EXAMPLES = 2
 
@@ -39,17 +42,29 @@ def train_model(model: Model, manifest: Manifest, tags: RunTags, parent_run_id: 
     with tracking.run("train", model.name, tags, parent_run_id) as run_id:
         log_settings(run_id, model)
         images = open_image_set(manifest, settings.cache)
+        _warn_of_cost(run_id, model, images, manifest)
         of_folds = cross_validate(model, images, manifest, tags, run_id)
         tracking.log_metrics(run_id, of_folds)
         network = build_model(model, (*manifest.image_size, 3), len(manifest.class_names))
-        fit = fit_model(network, images, model.train, model.name)
-        log_fit(run_id, model.name, fit, settings.cache)
-        model_id = _log_network(run_id, network, images)
-        metrics = measure_fit(network, images, manifest.class_names, fit)
-        tracking.log_metrics(run_id, metrics, model_id)
+        log_looks(run_id, model, network, images, manifest.class_names, settings.cache)
+        with open_checkpoint(settings.cache / "training", model, manifest.digest, manifest.image_size) as kept:
+            fit = fit_model(network, images, model.train, model.name, kept)
+            log_fit(run_id, model.name, fit, settings.cache)
+            model_id = _log_network(run_id, network, images)
+            metrics = measure_fit(network, images, manifest.class_names, fit)
+            tracking.log_metrics(run_id, metrics, model_id)
         for split in ("train", "validation"):
             tracking.log_dataset_input(run_id, manifest, images.rows.iloc[images.positions(split)], split)
     return TrainedModel(model.name, model.family, run_id, model_id, f"models:/{model_id}", {**of_folds, **metrics})
+
+
+def _warn_of_cost(run_id: str, model: Model, images: ImageSet, manifest: Manifest) -> None:
+    """Before the fit, since it may be the last that is heard for long."""
+    count = len(images.positions("train"))
+    warning = cost_warning(model, count, (*manifest.image_size, 3), len(manifest.class_names))
+    if warning:
+        say(f"Warning: {warning}")
+        tracking.set_tags(run_id, {"darkroom.warning": warning})
 
 
 def _log_network(run_id: str, network: Any, images: ImageSet) -> str:
