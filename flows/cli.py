@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -55,14 +56,40 @@ def _run(experiment: str, overrides: list[str]) -> Answer:
 
 @app.command()
 def check(
-    experiment: ExperimentArgument, set_: SetOption = None, json_: JsonOption = False, debug: DebugOption = False
+    experiment: ExperimentArgument,
+    set_: SetOption = None,
+    layers: Annotated[bool, typer.Option("--layers", help="also the table of each network's layers")] = False,
+    json_: JsonOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """Validate an experiment file and build its models without data; nothing is downloaded or trained."""
 
     def answer() -> Answer:
         from flows.check import check_experiment
 
-        return check_experiment(experiment, set_ or [])
+        return check_experiment(experiment, set_ or [], show_layers=layers)
+
+    _answer(answer, json_, debug)
+
+
+@app.command()
+def backbones(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="application of Keras, or a .keras file; default: some")
+    ] = None,
+    image_size: Annotated[int, typer.Option(min=4, max=2048, help="pixels a side")] = 224,
+    json_: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Compare backbones without their classifiers: size, parameters, depth, time an image on this machine.
+
+    Size is that of the file, or 4 bytes a parameter; depth the convolutions and dense layers on the longest path.
+    """
+
+    def answer() -> Answer:
+        from flows.backbones import compare_backbones
+
+        return compare_backbones(names or [], image_size)
 
     _answer(answer, json_, debug)
 
@@ -93,6 +120,59 @@ def _prepare(experiment: str, overrides: list[str]) -> Answer:
     words = [experiment, *(word for override in overrides for word in ("--set", override))]
     say(f"To train on it: darkroom run {shlex.join(words)}")
     return {"status": "done", "data_digest": prepared.manifest.digest, "manifest": str(prepared.manifest.path)}
+
+
+@app.command()
+def evaluate(
+    run_id: Annotated[str, typer.Argument(help="of a train run")],
+    json_: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Evaluate one model of an earlier run again, on the test rows that it had; train nothing."""
+    _answer(lambda: _evaluate(run_id), json_, debug)
+
+
+def _evaluate(run_id: str) -> Answer:
+    from flows.start import check_places, warm_up
+    from tasks import tracking
+
+    check_places(Settings())
+    tracking.find_trained(run_id)  # a wrong id is told before the heavy libraries are loaded
+    warm_up(Settings())
+    from flows.evaluate import evaluate_run
+    from flows.summary import describe_model, show_evaluated
+
+    evaluated = evaluate_run(run_id)
+    show_evaluated(evaluated)
+    return {"status": "done", **describe_model(evaluated), "test_digest": evaluated.test_digest}
+
+
+@app.command()
+def compare(
+    targets: Annotated[
+        list[str],
+        typer.Argument(metavar="TARGET", help="experiment (its latest run), or id of a pipeline or train run"),
+    ],
+    output: Annotated[Path | None, typer.Option(help="folder for the files; default: one in DARKROOM_HOME")] = None,
+    force: Annotated[bool, typer.Option("--force", help="unlike test rows: a table each, instead of an error")] = False,
+    json_: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Put evaluated models side by side: a table on the terminal, and as Markdown, CSV and HTML."""
+    _answer(lambda: _compare(targets, output, force), json_, debug)
+
+
+def _compare(targets: list[str], output: Path | None, force: bool) -> Answer:
+    from flows.start import check_places
+    from tasks import tracking
+    from tasks.progress import console
+
+    check_places(Settings())
+    with console.status("opening MLflow's store"):
+        tracking.open_store()
+    from flows.compare import compare_runs
+
+    return compare_runs(targets, output, force)
 
 
 @app.command()

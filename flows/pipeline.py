@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from prefect import flow
 from prefect.runtime import flow_run
 
-from flows.evaluate import evaluate
+from flows.evaluate import evaluate, find_outside
 from flows.outcomes import Failure
 from flows.prepare import Prepared, prepare, refuse_bad_data, say_warnings
 from flows.promote import promote
@@ -18,7 +18,10 @@ from pipeline_config.errors import DarkroomError, Unreachable
 from pipeline_config.experiment import Experiment
 from pipeline_config.settings import Settings, configure_environment
 from tasks import tracking
+from tasks.compare.task import log_comparison
+from tasks.progress import say
 from tasks.promote.gates import choose_challenger
+from tasks.reasons import reason
 from tasks.records import Decision, EvaluatedModel
 from tasks.tracking import RunTags
 
@@ -90,6 +93,7 @@ def pipeline(experiment: str, overrides: list[str] | None = None) -> PipelineRes
         tracking.log_configuration(run_id, config)
         result = _run_stages(config, tags, run_id)
         tracking.log_metrics(run_id, result.best.metrics)
+        tracking.set_tags(run_id, {"darkroom.best_model": result.best.name})
         if result.failures:
             raise ModelsFailed(result)
     return result
@@ -99,13 +103,14 @@ def _run_stages(config: Experiment, tags: RunTags, run_id: str) -> PipelineResul
     clock = Clock()
     with clock.stage("prepare"):
         prepared = _prepare(config, run_id)
+        outside = find_outside(config, prepared.manifest)  # now, since a wrong folder must not cost a training
     manifest = prepared.manifest
     tags = replace(tags, data_digest=manifest.digest, test_digest=manifest.test_digest)
     tracking.set_tags(run_id, tags.as_tags("pipeline"))
     with clock.stage("train"):
         trained, not_trained = train(config, manifest, tags, run_id)
     with clock.stage("evaluate"):
-        evaluated, not_evaluated = evaluate(trained, manifest)
+        evaluated, not_evaluated = evaluate(trained, manifest, outside)
     failures = (*not_trained, *not_evaluated)
     if not evaluated:
         reasons = "; ".join(f"{failure.name}: {failure.reason}" for failure in failures)
@@ -113,6 +118,8 @@ def _run_stages(config: Experiment, tags: RunTags, run_id: str) -> PipelineResul
         raise kind(f"every model failed: {reasons}")
     with clock.stage("promote"):
         decision = promote(evaluated, config.promotion, tags, run_id)
+    with clock.stage("compare"):
+        _compare(evaluated, run_id)
     best = choose_challenger(evaluated, config.promotion.metric)
     return PipelineResult(
         experiment=config.name,
@@ -125,6 +132,13 @@ def _run_stages(config: Experiment, tags: RunTags, run_id: str) -> PipelineResul
         seconds=clock.seconds,
         tracking_uri=Settings().tracking_uri,
     )
+
+
+def _compare(evaluated: list[EvaluatedModel], run_id: str) -> None:
+    """The models side by side in the pipeline's run; where that fails, nothing else is lost."""
+    error = log_comparison(evaluated, run_id, return_state=True).result(raise_on_failure=False)
+    if isinstance(error, BaseException):
+        say(f"warning: the comparison of the models could not be logged: {reason(error)}")
 
 
 def _prepare(config: Experiment, run_id: str) -> Prepared:

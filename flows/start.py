@@ -7,7 +7,7 @@ import os
 import threading
 from pathlib import Path
 
-from pipeline_config.experiment import Experiment
+from pipeline_config.experiment import Dataset, Experiment
 from pipeline_config.loading import load_experiment
 from pipeline_config.settings import Settings
 from tasks import tracking
@@ -21,6 +21,7 @@ def load_checked(experiment: str, overrides: list[str]) -> Experiment:
 
     Raises:
         ConfigurationError: anything in it is wrong.
+        DataError: the folder of outside images is missing, or the data set that it is held against.
     """
     from tasks.ingest.listing import source_and_options
     from tasks.train.registry import checked_params
@@ -29,7 +30,19 @@ def load_checked(experiment: str, overrides: list[str]) -> Experiment:
     source_and_options(config.dataset)
     for model in config.models:
         checked_params(model)
+    if config.evaluation.outside is not None:
+        _check_outside(config.evaluation.outside, config.dataset)
     return config
+
+
+def _check_outside(folder: str, dataset: Dataset) -> None:
+    """The folder of outside images is there, and holds classes of the data set."""
+    from tasks.ingest.listing import describe_dataset
+    from tasks.ingest.outside_dataset import outside_dataset
+
+    if dataset.source == "tfds":
+        load_tensorflow()  # which would otherwise be loaded by the source, with its many lines
+    outside_dataset(folder, dataset, describe_dataset(dataset).class_names)
 
 
 def check_places(settings: Settings) -> None:

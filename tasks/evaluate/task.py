@@ -1,6 +1,7 @@
 """Evaluate one trained model as a Prefect task."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,26 +10,73 @@ from prefect import task
 from pipeline_config.settings import Settings
 from tasks import predictions, tracking
 from tasks.evaluate.artifacts import write_evaluation
+from tasks.evaluate.outside import evaluate_outside
+from tasks.evaluate.outside_images import make_outside_manifest
+from tasks.evaluate.recheck import check_test_images, keep_test_rows
 from tasks.input_pipeline import open_image_set, read_pixels
 from tasks.prediction import predict_split
-from tasks.records import EvaluatedModel, Manifest, TrainedModel
+from tasks.progress import say
+from tasks.records import EvaluatedModel, Listing, Manifest, TrainedModel
 
 
 @task(name="evaluate model", task_run_name="evaluate {trained.name}")
-def evaluate_model(trained: TrainedModel, manifest: Manifest) -> EvaluatedModel:
-    """The model, loaded from MLflow, meets the test rows, once; everything is computed from that one pass."""
+def evaluate_model(trained: TrainedModel, manifest: Manifest, outside: Manifest | None = None) -> EvaluatedModel:
+    """The model, loaded from MLflow, meets the test rows, once; everything is computed from that one pass.
+
+    Images from outside the data set, where there are any, have a pass and files of their own.
+    """
+    with tracking.continued(trained.run_id):
+        return _evaluate(trained, manifest, manifest, outside)
+
+
+@task(name="evaluate model later", task_run_name="evaluate {trained.name} later")
+def evaluate_later(trained: TrainedModel, manifest: Manifest, outside: Manifest | None = None) -> EvaluatedModel:
+    """As `evaluate_model`, for a run that ended long ago: its test images may have changed, and its cache be gone.
+
+    A failure leaves the run's status as it was: neither the training nor an earlier evaluation is undone by it.
+
+    Raises:
+        DataError: a test image is gone or has other pixels.
+    """
+    check_test_images(manifest)
+    with TemporaryDirectory(dir=Settings().cache) as temporary:
+        test_rows = keep_test_rows(manifest, Path(temporary))
+        # Named by the test rows, since the pixels that the cache keeps for the whole set are others.
+        pictured = replace(manifest, path=test_rows, digest=manifest.test_digest)
+        evaluated = _evaluate(trained, manifest, pictured, outside)
+    tracking.forget_failure(trained.run_id)
+    return evaluated
+
+
+@task(name="find outside images")
+def find_outside_images(listing: Listing, manifest: Manifest) -> Manifest | None:
+    """A manifest of the listed images that are no images of the data set; says which are left out, and why."""
+    outside, left_out = make_outside_manifest(listing, manifest, Settings().cache)
+    for sentence in left_out:
+        say(sentence)
+    if outside is None:
+        say(f"warning: no outside image is left of those in {listing.root}; nothing is measured on any")
+    return outside
+
+
+def _evaluate(
+    trained: TrainedModel, manifest: Manifest, pictured: Manifest, outside: Manifest | None
+) -> EvaluatedModel:
+    """Evaluate on the images of `pictured`: all of the manifest's rows, or those to test with."""
     settings = Settings()
-    with tracking.continued(trained.run_id), TemporaryDirectory(dir=settings.cache) as temporary:
+    with TemporaryDirectory(dir=settings.cache) as temporary:
         files = tracking.fetch_model(trained.model_uri, Path(temporary) / "model")
         folder = Path(temporary) / "evaluation"
         model = tracking.load_model(files)
-        images = open_image_set(manifest, settings.cache)
+        images = open_image_set(pictured, settings.cache)
         started = time.perf_counter()
         table = predict_split(model, images, "test", manifest.class_names)
         seconds = time.perf_counter() - started
-        metrics = write_evaluation(table, read_pixels(manifest), folder, trained.name)
+        metrics = write_evaluation(table, read_pixels(pictured), folder, trained.name)
         metrics["predict_ms_per_image"] = 1_000 * seconds / len(table)
         metrics["model_bytes"] = sum(file.stat().st_size for file in files.rglob("*") if file.is_file())
+        if outside:
+            metrics |= evaluate_outside(model, outside, settings.cache, folder, trained.name, metrics)
         tracking.log_files(trained.run_id, folder, "evaluation")
         tracking.log_metrics(trained.run_id, metrics, trained.model_id)
         tracking.log_dataset_input(trained.run_id, manifest, images.rows.iloc[images.positions("test")], "test")

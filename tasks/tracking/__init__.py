@@ -4,8 +4,8 @@ Every write names its run: MLflow's active run belongs to a thread and gets lost
 automatically. The README's section "In MLflow" lays out runs, names and tags.
 """
 
+from tasks.tracking.comparison import LoggedRun, find_runs, read_runs
 from tasks.tracking.logs import (
-    find_configuration,
     log_configuration,
     log_data,
     log_dataset_input,
@@ -27,18 +27,24 @@ from tasks.tracking.registry import (
 )
 from tasks.tracking.runs import RunTags, config_digest, continued, run, set_tags
 from tasks.tracking.store import open_store
+from tasks.tracking.trained import fetch_manifest, find_configuration, find_trained, forget_failure
 
 __all__ = [
     "Champion",
+    "LoggedRun",
     "RunTags",
     "champion",
     "config_digest",
     "continued",
     "crown",
     "download_predictions",
+    "fetch_manifest",
     "fetch_model",
     "find_configuration",
     "find_evaluated",
+    "find_runs",
+    "find_trained",
+    "forget_failure",
     "load_model",
     "log_configuration",
     "log_data",
@@ -49,6 +55,7 @@ __all__ = [
     "log_model",
     "log_params",
     "open_store",
+    "read_runs",
     "record_decision",
     "register",
     "run",

@@ -13,7 +13,7 @@ import yaml
 
 from pipeline_config.experiment import Experiment
 from tasks.records import Listing, Manifest
-from tasks.tracking.store import client, find_run
+from tasks.tracking.store import client
 
 _MAX_PARAM_LENGTH = 6_000  # MLflow's own bound on a param's value
 
@@ -23,14 +23,6 @@ def log_configuration(run_id: str, experiment: Experiment) -> None:
     resolved = experiment.model_dump(mode="json")
     client().log_text(run_id, yaml.safe_dump(resolved, sort_keys=False), "config.yaml")
     log_params(run_id, resolved)
-
-
-def find_configuration(run_id: str) -> tuple[str, Experiment]:
-    """Id of the pipeline run above a train run, and the configuration that it logged."""
-    pipeline_run_id = find_run(run_id).data.tags["mlflow.parentRunId"]
-    with TemporaryDirectory() as folder:
-        text = Path(client().download_artifacts(pipeline_run_id, "config.yaml", folder)).read_text()
-    return pipeline_run_id, Experiment.model_validate(yaml.safe_load(text))
 
 
 def log_params(run_id: str, values: Mapping[str, Any]) -> None:

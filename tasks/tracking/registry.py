@@ -3,12 +3,12 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline_config.errors import DarkroomError
 from tasks.records import Decision, EvaluatedModel
 from tasks.tracking.runs import RunTags, set_tags
-from tasks.tracking.store import client, find_run
+from tasks.tracking.store import client
+from tasks.tracking.trained import find_trained
 
 
 @dataclass(frozen=True)
@@ -45,38 +45,28 @@ def champion(name: str) -> Champion | None:
 
 
 def find_evaluated(run_id: str, folder: Path) -> tuple[EvaluatedModel, RunTags]:
-    """A model that an earlier pipeline trained and evaluated; its predictions table is fetched into a folder.
+    """A model that was trained and evaluated earlier; its predictions table is fetched into a folder.
 
     Raises:
-        DarkroomError: no such run, or not a train run that was evaluated.
+        ConfigurationError: no such run, or it is of another kind.
+        DarkroomError: the run holds no model, or it was not evaluated.
     """
-    found = find_run(run_id)
-    tags, models = found.data.tags, found.outputs.model_outputs if found.outputs else []
-    if tags.get("darkroom.kind") != "train" or "test_accuracy" not in found.data.metrics or not models:
-        raise DarkroomError(f"run {run_id}: expected a train run that was evaluated; received {_kind(found)}")
-    model_id = models[0].model_id
+    trained, tags = find_trained(run_id)
+    if not any(name.startswith("test_") for name in trained.metrics):
+        raise DarkroomError(
+            f"run {run_id}: expected a train run that was evaluated; evaluate it with `darkroom evaluate {run_id}`"
+        )
     model = EvaluatedModel(
-        name=found.info.run_name,
-        family=found.data.params["family"],
+        name=trained.name,
+        family=trained.family,
         run_id=run_id,
-        model_id=model_id,
-        model_uri=f"models:/{model_id}",
+        model_id=trained.model_id,
+        model_uri=trained.model_uri,
         predictions=download_predictions(run_id, folder),
-        test_digest=tags["darkroom.test_digest"],
-        metrics=dict(found.data.metrics),
+        test_digest=str(tags.test_digest),
+        metrics=trained.metrics,
     )
-    described = RunTags(
-        experiment=tags["darkroom.experiment"],
-        config_digest=tags["darkroom.config_digest"],
-        flow_run_id=tags.get("prefect.flow_run_id"),
-        data_digest=tags["darkroom.data_digest"],
-        test_digest=tags["darkroom.test_digest"],
-    )
-    return model, described
-
-
-def _kind(found: Any) -> str:
-    return f"a {found.data.tags.get('darkroom.kind', 'foreign')} run that is {found.info.status}"
+    return model, tags
 
 
 def download_predictions(run_id: str, folder: Path) -> Path:

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
-from tasks.images import DecodedImage, ImageReader, Pixels, decode
+from tasks.image_id import image_id
+from tasks.images import DecodedImage, ImageReader, decode
 from tasks.progress import track
 from tasks.records import Listing
 from tasks.validate.fact_cache import KEY, Place, cache_file, image_keys, read_facts, write_facts
@@ -140,7 +141,7 @@ def _describe(image: DecodedImage, size: int, sha256: str) -> _Facts:
     picture = Image.fromarray(image.pixels)
     grey = picture.convert("L")
     return _Facts(
-        image_id=_image_id(image.pixels),
+        image_id=image_id(image.pixels),
         bytes=size,
         sha256=sha256,
         width=width,
@@ -157,13 +158,6 @@ def _is_one_colour(picture: Image.Image) -> bool:
     """Fully black, white, or of any one colour: ONE_COLOUR_LEVELS apart at most."""
     darkest, brightest = np.asarray(picture.getextrema()).T
     return bool((brightest - darkest <= ONE_COLOUR_LEVELS).all())
-
-
-def _image_id(pixels: Pixels) -> str:
-    """sha256 over shape and pixels, so that 2 × 8 and 4 × 4 pixels of one colour differ."""
-    digest = hashlib.sha256(repr(pixels.shape).encode())
-    digest.update(np.ascontiguousarray(pixels).data)
-    return digest.hexdigest()
 
 
 def _sha256(data: bytes) -> str:
