@@ -40,7 +40,8 @@ def load_experiment(experiment: str, overrides: list[str] | None = None) -> Expe
 
     Args:
         experiment: a shipped experiment's name, or the path of a YAML file.
-        overrides: `dotted.key=value`, the value as YAML; applied in order. `models.NAME.…` addresses a model by name.
+        overrides: `dotted.key=value`, the value as YAML; applied in order. `models.NAME.…` addresses a model by name,
+            `models=[NAME, …]` leaves these models of the file.
 
     Raises:
         ConfigurationError: no such file, no YAML, an unknown key, a wrong value.
@@ -98,6 +99,8 @@ def _apply(data: dict[str, Any], override: str) -> None:
         target = _step_into(target, parent, override)
     if not isinstance(target, dict):
         raise ConfigurationError(f"--set {override}: {'.'.join(parents)} holds no keys")
+    if key == "models" and isinstance(value, list) and all(isinstance(name, str) for name in value):
+        value = [_step_into(data.get("models"), name, override) for name in value]
     target[last] = value
 
 

@@ -39,7 +39,7 @@ def assign_splits(table: pd.DataFrame, split: Split) -> pd.DataFrame:
 
     Raises:
         ConfigurationError: `given` is asked for and none is there, or a published test split would be parted anew.
-        DataError: a class has too few images for its parts.
+        DataError: a class has too few images for its parts, or the same image is given in two of them.
     """
     rows = table[table["status"] == "ok"]
     given = rows["split"]
@@ -49,6 +49,7 @@ def assign_splits(table: pd.DataFrame, split: Split) -> pd.DataFrame:
     drawn = {row: name for name, taken in _draw_parts(groups, split) for group in taken for row in group.rows}
     assigned = pd.Series({**kept.to_dict(), **drawn}, dtype="str").reindex(table.index)
     _check_sizes(rows, assigned, split)
+    _check_disjoint(rows, assigned)
     return table.assign(split=assigned)
 
 
@@ -129,6 +130,20 @@ def _check_sizes(rows: pd.DataFrame, assigned: pd.Series, split: Split) -> None:
         raise DataError(
             f"split: too few images: {there}{more}; expected train {train}, validation {split.validation}, test "
             f"{split.test}, and at least one of each; add images to these classes or ask for smaller parts"
+        )
+
+
+def _check_disjoint(rows: pd.DataFrame, assigned: pd.Series) -> None:
+    """Refuse given splits that share pictures, as a validation set that is the test set, whatever checks are off."""
+    parts = assigned[rows.index].groupby(rows["image_id"]).nunique()
+    shared = parts.index[parts > 1]
+    if len(shared):
+        copies = rows[rows["image_id"] == shared[0]]
+        names = copies["path"].fillna("index " + copies["index"].astype("str"))
+        raise DataError(
+            f"split: expected every picture in one of the given splits; {len(shared)} are in two, as "
+            f"{' and '.join(names)}, in {' and '.join(assigned[copies.index])}; take them out of one, or set "
+            "validation.duplicates to warning, which keeps the copy in the test split alone"
         )
 
 

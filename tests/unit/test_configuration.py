@@ -152,10 +152,17 @@ def test_override_without_key_and_value_is_refused(refusal, override):
     assert refusal("", override) == f"--set {override}: expected dotted.key=value, as --set train.epochs=3"
 
 
+@pytest.mark.parametrize(("names", "left"), [("[svm]", ["svm"]), ("[svm, cnn]", ["svm", "cnn"])])
+def test_some_of_the_models_are_chosen_by_name(load, names, left):
+    whole = {model.name: model for model in load("").models}
+    assert load("", f"models={names}").models == tuple(whole[name] for name in left)
+
+
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
         ("models.cn.params.filters=[4]", "no model 'cn'; there are cnn, svm"),
+        ("models=[cnn, sv]", "no model 'sv'; there are cnn, svm"),
         ("models.0.params.filters=[4]", "no model '0'; there are cnn, svm"),
         ("name.first=a", "name holds no keys"),
         ("name.first.second=a", "'first' is below a plain value"),
@@ -183,7 +190,7 @@ def test_wrong_value_of_an_override_names_the_override(refusal):
 @pytest.mark.parametrize(
     ("override", "key", "allowed", "meant"),
     [
-        ("trian={}", "trian", "dataset, models, name, promotion, split, train, validation", "train"),
+        ("trian={}", "trian", "dataset, evaluation, models, name, promotion, split, train, validation", "train"),
         ("train.epoch=3", "train.epoch", "augmentation, batch_size, class_weights,", "epochs"),
         (
             "train.stages=[{trainable: all, epochs: 1, learning_rate: 1, optimiser: sgd}]",
@@ -213,7 +220,7 @@ def test_unknown_key_is_refused_with_the_allowed_ones(load, tmp_path, override, 
 
 @pytest.mark.parametrize("key", ["int", "float", "a[0]"])
 def test_unknown_key_is_named_whatever_it_is_called(refusal, key):
-    assert f"{key}: unknown key; allowed here: dataset, models," in refusal(f'"{key}": 3')
+    assert f"{key}: unknown key; allowed here: dataset, evaluation," in refusal(f'"{key}": 3')
 
 
 def test_unknown_key_of_the_common_train_is_told_once(refusal):
@@ -302,7 +309,7 @@ def test_threshold_of_an_unknown_metric_is_refused_with_the_known_ones(refusal):
 @pytest.mark.parametrize("metric", ["test_accuracy", "chosen_val_accuracy"])
 def test_only_a_validation_metric_may_choose(refusal, metric):
     received = refusal("", f"promotion.metric={metric}")
-    assert f"promotion.metric: expected 'val_accuracy' or 'val_loss'; received '{metric}'" in received
+    assert f"promotion.metric: expected 'val_accuracy', 'val_mean_iou' or 'val_loss'; received '{metric}'" in received
 
 
 def test_hint_for_a_missing_option_works():
@@ -378,9 +385,12 @@ def test_missing_file_lists_the_shipped_experiments(name):
 # Shipped experiments
 
 
+OF_FOLDERS = {"animals10", "cats_vs_dogs", "pandas_bears", "scenes15"}
+
+
 @pytest.mark.parametrize("name", shipped_experiments())
 def test_shipped_experiment_is_sound(name, tmp_path):
-    overrides = [f"dataset.path={os.fspath(tmp_path)}"] if name in {"cats_vs_dogs", "pandas_bears"} else []
+    overrides = [f"dataset.path={os.fspath(tmp_path)}"] if name in OF_FOLDERS else []
     experiment = load_experiment(name, overrides)
     check_options(experiment)
     assert experiment.name == name
