@@ -14,7 +14,7 @@ from tasks.ingest.found import Description
 from tasks.ingest.listing import describe_dataset
 from tasks.progress import console, say
 from tasks.train.forecast import Forecast, StageForecast, forecast
-from tasks.train.layer_table import LayerRow
+from tasks.train.layer_graph.table import LayerRow
 from tasks.train.registry import cost_warning
 
 _UNKNOWN = "unknown"

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline_config.errors import ConfigurationError
 from tasks.train.backbones import Backbone, is_saved, open_backbone, preprocess
 from tasks.train.description import has_kernel
-from tasks.train.layer_calls import calls_of
+from tasks.train.layer_graph.calls import calls_of
 
 COMMON = ("VGG16", "ResNet50", "InceptionV3", "DenseNet121", "EfficientNetB0", "MobileNetV2", "MobileNetV3Small")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline_config.experiment import Train
-from tasks.train.layer_calls import LayerCall, calls_of, layers_of
+from tasks.train.layer_graph.calls import LayerCall, calls_of, layers_of
 from tasks.train.optimizers import make_optimizer
 
 _FLOAT32 = 4  # bytes

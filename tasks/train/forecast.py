@@ -11,7 +11,7 @@ from tasks.train.compiling import compile_model
 from tasks.train.description import Network, describe_network, training_bytes
 from tasks.train.fit import stages_of
 from tasks.train.freezing import set_trainable
-from tasks.train.layer_table import LayerRow, rows_of
+from tasks.train.layer_graph.table import LayerRow, rows_of
 from tasks.train.registry import build_model
 from tasks.train.targets import random_batch
 

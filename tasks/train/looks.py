@@ -10,7 +10,7 @@ from tasks.input_pipeline import ImageSet
 from tasks.train.augmentation_grid import draw_augmented
 from tasks.train.description import describe_network
 from tasks.train.heads import head_sizes
-from tasks.train.layer_graph import draw_layers
+from tasks.train.layer_graph.drawing import draw_layers
 
 _LOSSES = {"probabilities": "categorical cross-entropy", "box": "1 - generalized IoU"}
 

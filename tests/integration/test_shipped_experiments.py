@@ -22,7 +22,7 @@ OF_CIFAR10 = ["split.train=8", "split.validation=4"]  # images of each class
 ONE_EPOCH = ["train.epochs=1", "dataset.image_size=32"]
 STAGES = [
     {"trainable": "none", "epochs": 1, "learning_rate": 0.001},
-    {"trainable": "all", "epochs": 1, "learning_rate": 0.0001},
+    {"trainable": 5, "epochs": 1, "learning_rate": 0.0001},
 ]
 
 
@@ -62,9 +62,9 @@ REDUCED: dict[str, tuple[str | None, list[str]]] = {
         [
             *ONE_EPOCH,
             *few(16, 4),
-            *one_epoch_each("cnn", "frozen"),
+            "models=[cnn, tuned]",
+            *one_epoch_each("cnn"),
             f"models.tuned.train.stages={STAGES}",
-            "models.frozen.params.backbone={BACKBONE}",
             "models.tuned.params.backbone={BACKBONE}",
         ],
     ),
@@ -80,7 +80,7 @@ REDUCED: dict[str, tuple[str | None, list[str]]] = {
             "models=[cnn_wide_batchnorm, vgg16_augmented]",
             *small_filters("cnn_wide_batchnorm"),
             *one_epoch_each("cnn_wide_batchnorm", "vgg16_augmented"),
-            *untrained("vgg16_augmented"),
+            "models.vgg16_augmented.params.backbone={BACKBONE}",
             "models.vgg16_augmented.params.image_size=32",
             "models.vgg16_augmented.params.convolutions=[]",
         ],

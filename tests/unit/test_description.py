@@ -15,7 +15,7 @@ from flows import check
 from pipeline_config.experiment import Model, Optimizer
 from tasks.train.description import describe_network, training_bytes
 from tasks.train.freezing import set_trainable
-from tasks.train.layer_calls import calls_of
+from tasks.train.layer_graph.calls import calls_of
 from tasks.train.registry import build_model
 
 SHAPE = (32, 32, 3)

@@ -11,11 +11,11 @@ from PIL import Image
 from pipeline_config.experiment import Model
 from tasks.picture_style import FIRST, text_width
 from tasks.train.freezing import set_trainable
-from tasks.train.layer_boxes import Box, Lanes, boxes_of
-from tasks.train.layer_graph import _FROZEN, draw_layers
-from tasks.train.layer_layout import SIZE, lay_out
-from tasks.train.layer_series import Branches, Tangle, series_of
-from tasks.train.layer_table import rows_of
+from tasks.train.layer_graph.boxes import Box, Lanes, boxes_of
+from tasks.train.layer_graph.drawing import _FROZEN, draw_layers
+from tasks.train.layer_graph.layout import SIZE, lay_out
+from tasks.train.layer_graph.series import Branches, Tangle, series_of
+from tasks.train.layer_graph.table import rows_of
 from tasks.train.registry import build_model
 
 SHAPE = (32, 32, 3)

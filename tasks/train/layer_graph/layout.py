@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tasks import picture_style
-from tasks.train.layer_boxes import Box, Column, Lanes
+from tasks.train.layer_graph.boxes import Box, Column, Lanes
 
 SIZE = 9.0  # of the text
 LINE = 12.0

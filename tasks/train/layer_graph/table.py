@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tasks.train.layer_calls import LayerCall, Shape, calls_of, is_model
+from tasks.train.layer_graph.calls import LayerCall, Shape, calls_of, is_model
 
 
 @dataclass(frozen=True)

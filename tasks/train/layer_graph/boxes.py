@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from tasks.train.layer_series import Branches, Series, Tangle, series_of
-from tasks.train.layer_table import LayerRow
+from tasks.train.layer_graph.series import Branches, Series, Tangle, series_of
+from tasks.train.layer_graph.table import LayerRow
 
 
 @dataclass(frozen=True)

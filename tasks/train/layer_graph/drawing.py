@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 from tasks import picture_style
 from tasks.picture_style import FAINT, FIRST, INK, POINTS_PER_INCH, TEXT_SIZE, TITLE_SIZE
 from tasks.train.description import describe_network
-from tasks.train.layer_boxes import boxes_of
-from tasks.train.layer_layout import LINE, PADDING, SIZE, Page, Placed, Point, lay_out
-from tasks.train.layer_table import rows_of
+from tasks.train.layer_graph.boxes import boxes_of
+from tasks.train.layer_graph.layout import LINE, PADDING, SIZE, Page, Placed, Point, lay_out
+from tasks.train.layer_graph.table import rows_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ def draw_layers(model: Any, title: str, path: Path) -> None:
         path: PNG to write.
 
     Raises:
-        ValueError: its graph is not known, see `layer_calls.calls_of`.
+        ValueError: its graph is not known, see `calls.calls_of`.
     """
     from matplotlib.figure import Figure
 
