@@ -72,7 +72,7 @@ REDUCED: dict[str, tuple[str | None, list[str]]] = {
         "cats_vs_dogs",
         [*ONE_EPOCH, *few(40, 8), "models=[cnn_1e4, vgg16]", "models.vgg16.params.backbone={BACKBONE}"],
     ),
-    "pandas_bears": ("pandas_bears", [*ONE_EPOCH, "train.epochs=2", "evaluation.outside={OUTSIDE}"]),
+    "pandas_bears": ("pandas_bears", [*ONE_EPOCH, *one_epoch_each("cnn"), "evaluation.outside={OUTSIDE}"]),
     "cifar10": (
         "tfds/cifar10",
         [
