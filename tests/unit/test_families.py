@@ -306,9 +306,10 @@ def test_more_dropouts_than_blocks_are_refused(name):
         build_model(model_section(name, {"filters": [4, 4], "block_dropout": [0.1, 0.1, 0.1]}), SHAPE, 2)
 
 
-def test_l2_penalises_the_dense_layers_and_not_the_softmax():
+@pytest.mark.parametrize("name", CNNS)
+def test_l2_penalises_the_dense_layers_and_not_the_softmax(name):
     params = {"filters": [4], "dense_units": [8, 6], "l2": 0.001}
-    model = build_model(model_section("cnn_plain", params), SHAPE, CLASSES)
+    model = build_model(model_section(name, params), SHAPE, CLASSES)
     hidden = [layer.kernel for layer in model.layers if type(layer).__name__ == "Dense"][:2]
     squares = sum(float(np.square(kernel).sum()) for kernel in map(np.asarray, hidden))
     assert float(sum(model.losses)) == pytest.approx(0.001 * squares, rel=1e-5)

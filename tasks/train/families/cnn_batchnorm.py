@@ -35,6 +35,7 @@ def build(
     pooling: Pooling = "flatten",
     dense_units: Widths = (256,),
     dropout: Share = 0.5,
+    l2: Annotated[float, Field(ge=0)] = 0.0,
 ) -> Any:
     """A Keras model from raw pixels to probabilities.
 
@@ -48,6 +49,7 @@ def build(
         pooling: `flatten` or `global_average`, of the last block's output.
         dense_units: of the ReLU layers between pooling and softmax.
         dropout: share dropped after each dense layer.
+        l2: weight of the squared weights of the dense ReLU layers in the training's loss.
 
     Raises:
         ConfigurationError: more blocks than the image can be halved, or more of `block_dropout` than blocks.
@@ -66,5 +68,5 @@ def build(
         if normalisation == "after_pooling":
             x = batch_normalised(x)
         x = dropped(x, share)
-    probabilities = classifier(x, num_outputs, dense_units, dropout, pooling=pooling)
+    probabilities = classifier(x, num_outputs, dense_units, dropout, pooling=pooling, l2=l2)
     return keras.Model(pixels, probabilities, name="cnn_batchnorm")
