@@ -149,7 +149,7 @@ def test_each_fold_is_held_out_once_and_no_test_image_is_seen(done):
     allowed = table[table["split"] != "test"]
     assert len(table) - len(allowed) == 4 * len(CLASSES)
     for model in ("cnn", "svm"):
-        sets = [images for _, images, _, name in done.calls if name.startswith(f"{model} ")]
+        sets = [images for _, images, _, name, *_ in done.calls if name.startswith(f"{model} ")]
         assert len(sets) == FOLDS
         held_out: list[str] = []
         for images in sets:

@@ -24,11 +24,13 @@ EVALUATION = {
     "confusion_matrix_normalised.png",
     "confident_mistakes.png",
 }
+OF_NETWORKS = {"layers", "dense_layers", "trainable_parameters", "learning_rate"}
 FIT_METRICS = {"train_loss", "train_accuracy", "val_loss", "val_accuracy"}
 FINAL_METRICS = {
     "chosen_epoch",
     "chosen_val_accuracy",
     "chosen_val_loss",
+    "epochs",
     "fit_seconds",
     "images_per_second",
     "parameters",
@@ -132,9 +134,17 @@ def test_every_model_s_curves_are_diagnosed_in_a_word_and_a_sentence(chain, mode
 # MLflow: metrics and artifacts.
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_metrics_have_the_agreed_names(chain, model):
-    assert set(chain.runs[model].data.metrics) == FIT_METRICS | FINAL_METRICS
+@pytest.mark.parametrize(("model", "more"), [("cnn", OF_NETWORKS), ("svm", set())])
+def test_metrics_have_the_agreed_names(chain, model, more):
+    assert set(chain.runs[model].data.metrics) == FIT_METRICS | FINAL_METRICS | more
+
+
+def test_network_is_drawn_and_told_in_figures(chain):
+    assert read(chain, "cnn", "layers.png").read_bytes().startswith(b"\x89PNG")
+    params = chain.runs["cnn"].data.params
+    assert params["network.batch_normalization"] == "False"
+    assert (params["network.dropout"], params["network.loss"]) == ("none", "categorical cross-entropy")
+    assert chain.runs["cnn"].data.metrics["dense_layers"] == 2
 
 
 @pytest.mark.parametrize(("model", "steps"), [("cnn", [1, 2]), ("svm", [1])])
@@ -157,7 +167,7 @@ def model_id(chain: Any, model: str) -> str:
 
 
 def test_the_pipeline_run_holds_the_data_and_the_decision(chain):
-    assert files(chain, "pipeline colours") == {"config.yaml", "data", "promotion.json"}
+    assert files(chain, "pipeline colours") == {"comparison", "config.yaml", "data", "promotion.json"}
     data = files(chain, "pipeline colours", "data")
     assert data >= {"validation_report.html", "validation_report.md", "validation_report.json", "about.json"}
     assert len([name for name in data if name.endswith(".parquet")]) == 1

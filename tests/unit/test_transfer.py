@@ -365,6 +365,7 @@ def test_imagenet_is_the_default():
 def test_imagenet_weights_that_cannot_be_fetched_are_named_with_their_folder(offline, capsys, backbone, file):
     import keras
 
+    keras.config.enable_interactive_logging()  # an earlier test's logged model may have ended it for this process
     started = time.monotonic()
     sentence = refusal(Unreachable, backbone=backbone)
     assert time.monotonic() - started < 15
