@@ -14,7 +14,7 @@ from rich.text import Text
 from pipeline_config.errors import ConfigurationError, DarkroomError
 from pipeline_config.settings import Settings
 from tasks import tracking
-from tasks.compare.columns import ESSENTIAL, LEGEND
+from tasks.compare.columns import ESSENTIAL, LEGEND, rare_columns
 from tasks.compare.files import write_comparison
 from tasks.compare.markdown import describe_test_rows
 from tasks.compare.table import Group, Hits, compare, read_hits, refuse_unlike
@@ -77,10 +77,11 @@ def _default_folder(runs: Sequence[LoggedRun]) -> Path:
 def _show(group: Group) -> None:
     title = Text(describe_test_rows(group))
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in ESSENTIAL:
+    shown = (*ESSENTIAL, *rare_columns(group.rows))
+    for column in shown:
         is_name = column.heading == "model"
         justify = "right" if column.is_number else "left"
         table.add_column(column.heading, justify=justify, no_wrap=not is_name, overflow="fold")  # type: ignore[arg-type]
     for row in group.rows:
-        table.add_row(*(Text(column.cell(row)) for column in ESSENTIAL))  # as text: a name may hold rich's markup
+        table.add_row(*(Text(column.cell(row)) for column in shown))  # as text: a name may hold rich's markup
     console.print(table, width=min(_WIDTH, console.width))
