@@ -12,7 +12,7 @@ from pipeline_config.errors import ConfigurationError
 from pipeline_config.experiment import Experiment, Model
 from tasks.ingest.found import Description
 from tasks.ingest.listing import describe_dataset
-from tasks.progress import console, say
+from tasks.progress import console, say, track
 from tasks.train.forecast import Forecast, StageForecast, forecast
 from tasks.train.layer_graph.table import LayerRow
 from tasks.train.registry import cost_warning
@@ -45,14 +45,15 @@ def check_experiment(experiment: str, overrides: list[str], *, show_layers: bool
     if size is None:
         raise ConfigurationError("dataset.image_size: the images' size is not known; give one, as 128")
     shape, classes = (*size, 3), len(description.class_names)
-    told = [(model, forecast(model, shape, classes, description.num_images)) for model in config.models]
+    models = track(config.models, "building and timing models", len(config.models))
+    told = [(model, forecast(model, shape, classes, description.num_images)) for model in models]
     seconds = _all_fits(config, [found for _, found in told])
     _show(config, told, description, seconds)
     if show_layers:
         _show_layers(told)
-    models = [{**_answer(model, found), **_warning(config, model, shape, description)} for model, found in told]
+    rows = [{**_answer(model, found), **_warning(config, model, shape, description)} for model, found in told]
     done = {"status": "done", "experiment": config.name, "classes": classes}
-    return {**done, "models": models, "fit_seconds": seconds}
+    return {**done, "models": rows, "fit_seconds": seconds}
 
 
 def _all_fits(config: Experiment, forecasts: Iterable[Forecast | None]) -> float | None:

@@ -38,6 +38,8 @@ def _may_pass(task: Any, task_run: TaskRun, state: State[Any]) -> bool:  # noqa:
 )
 def train_model(model: Model, manifest: Manifest, tags: RunTags, parent_run_id: str) -> TrainedModel:
     """Fit one model, on every fold first, log it with its curves, and choose nothing by test rows."""
+    import keras
+
     settings = Settings()
     with tracking.run("train", model.name, tags, parent_run_id) as run_id:
         log_settings(run_id, model)
@@ -45,6 +47,7 @@ def train_model(model: Model, manifest: Manifest, tags: RunTags, parent_run_id: 
         _warn_of_cost(run_id, model, images, manifest)
         of_folds = cross_validate(model, images, manifest, tags, run_id)
         tracking.log_metrics(run_id, of_folds)
+        keras.utils.clear_session()  # else the graphs of the models before stay in memory
         network = build_model(model, (*manifest.image_size, 3), len(manifest.class_names))
         log_looks(run_id, model, network, images, manifest.class_names, settings.cache)
         with open_checkpoint(settings.cache / "training", model, manifest.digest, manifest.image_size) as kept:
