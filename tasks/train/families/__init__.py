@@ -6,6 +6,7 @@ of raw pixels, and `SMALLEST`, the parameters of its smallest useful instance fo
 
 A family whose layers can be frozen says so with `HAS_BACKBONE`, and one that may have to download weights gives, in
 `without_download(params)`, parameters of the same network without them. One that cannot take every setting of a
-training refuses it in `check_train(params, train, where)`. A family with a parameter `heads` may be without a class
+training refuses it in `check_train(params, train, where)`; one whose fit may take hours says so beforehand in
+`cost_warning(images, input_shape, num_outputs, **params)`. A family with a parameter `heads` may be without a class
 head; with a box head its model answers with a dict of heads, as `tasks/train/heads.py` tells.
 """
