@@ -111,7 +111,12 @@ def prepared_cifar10(experiments_home: Path, darkroom: Any, real_data: Callable[
 
 
 @pytest.fixture(scope="module")
-def run_reduced(experiments_home: Path, real_data: Callable[[str], Path], prefect_url: str) -> Callable[[str], Any]:
+def run_reduced(
+    experiments_home: Path,
+    prepared_cifar10: Any,  # noqa: ARG001 - goes first: with a command all processes of its home end, ours among them
+    real_data: Callable[[str], Path],
+    prefect_url: str,
+) -> Callable[[str], Any]:
     """`run_reduced("boxes")`: what the experiment came to, run once."""
     from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
