@@ -62,8 +62,7 @@ REDUCED: dict[str, tuple[str | None, list[str]]] = {
         [
             *ONE_EPOCH,
             *few(16, 4),
-            "models=[cnn, tuned]",
-            *one_epoch_each("cnn"),
+            "models=[tuned]",
             f"models.tuned.train.stages={STAGES}",
             "models.tuned.params.backbone={BACKBONE}",
         ],
@@ -77,9 +76,8 @@ REDUCED: dict[str, tuple[str | None, list[str]]] = {
         "tfds/cifar10",
         [
             *OF_CIFAR10,
-            "models=[cnn_wide_batchnorm, vgg16_augmented]",
-            *small_filters("cnn_wide_batchnorm"),
-            *one_epoch_each("cnn_wide_batchnorm", "vgg16_augmented"),
+            "models=[vgg16_augmented]",
+            *one_epoch_each("vgg16_augmented"),
             "models.vgg16_augmented.params.backbone={BACKBONE}",
             "models.vgg16_augmented.params.image_size=32",
             "models.vgg16_augmented.params.convolutions=[]",
@@ -90,8 +88,8 @@ REDUCED: dict[str, tuple[str | None, list[str]]] = {
         [
             *OF_CIFAR10,
             "train.epochs=1",
-            "models=[blocks_128, inception, residual]",
-            *small_filters("blocks_128", "inception", "residual"),
+            "models=[inception, residual]",
+            *small_filters("inception", "residual"),
         ],
     ),
 }
@@ -159,7 +157,7 @@ def client(experiments_home: Path) -> Any:
 def test_every_model_of_the_experiment_is_trained_evaluated_and_logged(name, run_reduced, client):
     result = run_reduced(name)
     assert not result.failures
-    assert len(result.models) >= 2
+    assert result.models
     for model in result.models:
         accuracy = model.metrics.get("test_accuracy", model.metrics.get("test_mean_iou"))
         assert 0 <= accuracy <= 1
