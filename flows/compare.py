@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich import box
+from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -80,8 +81,8 @@ def _show(group: Group) -> None:
     shown = (*ESSENTIAL, *rare_columns(group.rows))
     for column in shown:
         is_name = column.heading == "model"
-        justify = "right" if column.is_number else "left"
-        table.add_column(column.heading, justify=justify, no_wrap=not is_name, overflow="fold")  # type: ignore[arg-type]
+        justify: JustifyMethod = "right" if column.is_number else "left"
+        table.add_column(column.heading, justify=justify, no_wrap=not is_name, overflow="fold")
     for row in group.rows:
         table.add_row(*(Text(column.cell(row)) for column in shown))  # as text: a name may hold rich's markup
     console.print(table, width=min(_WIDTH, console.width))

@@ -68,12 +68,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.alone)
 
 
+@pytest.fixture
+def home_folder(tmp_path: Path) -> Path:
+    """Where `home` is; a module whose tests share one says so by a fixture of this name."""
+    return tmp_path / "home"
+
+
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path) -> Iterator[Path]:
-    """The test's own `DARKROOM_HOME`; what a test or a library changes in the environment ends with the test."""
-    with mock.patch.dict(os.environ, DARKROOM_HOME=str(tmp_path / "home")):
+def home(home_folder: Path) -> Iterator[Path]:
+    """The test's `DARKROOM_HOME`; what a test or a library changes in the environment ends with the test."""
+    with mock.patch.dict(os.environ, DARKROOM_HOME=str(home_folder)):
         _forget_store()
-        yield tmp_path / "home"
+        yield home_folder
     _forget_store()
 
 
@@ -90,7 +96,10 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def real_data() -> Callable[[str], Path]:
-    """`real_data("scenes15")`: a folder or file of real data, which are other people's and no part of the project."""
+    """`real_data("scenes15")`: a folder or file of real data, which are other people's and no part of the project.
+
+    The project's tests must pass without them: a test that needs them is skipped there, and says what is missing.
+    """
 
     def find(name: str) -> Path:
         path = TEST_DATA / name

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator
 
 from pipeline_config.errors import ConfigurationError
 from pipeline_config.sentences import did_you_mean
+from tasks.train.freezing import keep_in_inference_mode
 from tasks.train.imagenet_weights import fetched_or_told
 
 SAVED = ".keras"
@@ -77,6 +78,25 @@ def open_backbone(backbone: str, weights: str | None, input_shape: tuple[int, in
     if weights not in (None, "imagenet"):
         _load_weights(network, backbone, Path(weights).expanduser())
     return network
+
+
+def pixels_to_features(backbone: str, weights: str | None, size: tuple[int, int]) -> tuple[Any, Any]:
+    """Input of any size in 0..255, and what the backbone, in inference mode, makes of it.
+
+    Args:
+        backbone, weights: as of `open_backbone`, which tells what is raised.
+        size: height and width that images are resized to in the graph.
+
+    Returns:
+        The input `(batch, height, width, 3)` and the backbone's output.
+    """
+    import keras
+
+    network = keep_in_inference_mode(open_backbone(backbone, weights, (*size, 3)))
+    pixels = keras.Input((None, None, 3), name="pixels")
+    # The function and not the layer, whose training mode leaks into what follows when the model is called directly.
+    resized = keras.ops.image.resize(pixels, size, interpolation="bilinear", antialias=True)
+    return pixels, network(preprocess(backbone, resized), training=False)
 
 
 def preprocess(backbone: str, pixels: Any) -> Any:

@@ -13,7 +13,7 @@ from tasks.train.checkpoint import Checkpoint, History, Progress, restore
 from tasks.train.compiling import compile_model
 from tasks.train.freezing import set_trainable
 from tasks.train.targets import class_weights, training_data, validation_data
-from tasks.train.watching import is_done, lowest, watch
+from tasks.train.watching import Watch, is_done, lowest
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ def _fit_keras(model: Any, images: ImageSet, train: Train, name: str, checkpoint
             if number >= begun:
                 _begin_stage(model, train, stages, number)
                 progress.stage_starts.append(progress.epochs + 1)
-            watched = watch(progress, stages[number], steps, name, shown, checkpoint)
-            _fit_stage(model, images, stages[number], progress, watched)
+            watch = Watch(model, progress, stages[number], steps, name, shown, checkpoint)
+            _fit_stage(model, images, stages[number], progress, watch)
         shown.shrink_to_done()
     chosen = lowest(progress.history["val_loss"]) + 1 if train.early_stopping_patience else progress.epochs
     images_seen = progress.epochs * len(images.positions("train"))
@@ -94,7 +94,7 @@ def _begin_stage(model: Any, train: Train, stages: list[Train], number: int) -> 
     compile_model(model, stages[number])
 
 
-def _fit_stage(model: Any, images: ImageSet, stage: Train, progress: Progress, watched: Any) -> None:
+def _fit_stage(model: Any, images: ImageSet, stage: Train, progress: Progress, watch: Watch) -> None:
     """The epochs of the stage that are still to do; epochs count on from those before."""
     if not is_done(progress, stage):
         model.fit(
@@ -103,7 +103,7 @@ def _fit_stage(model: Any, images: ImageSet, stage: Train, progress: Progress, w
             initial_epoch=progress.epochs,
             epochs=progress.stage_starts[-1] - 1 + stage.epochs,
             steps_per_epoch=steps_per_epoch(images, stage.batch_size),
-            callbacks=[watched],
+            callbacks=[watch.as_callback()],
             class_weight=class_weights(images, stage),
             shuffle=False,  # the batches are shuffled already
             verbose=0,

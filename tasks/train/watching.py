@@ -1,7 +1,8 @@
-"""What happens between the steps and epochs of a training of a network: one Keras callback."""
+"""What happens between the steps and epochs of a training of a network."""
 
 import math
 import time
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline_config.errors import DarkroomError
@@ -24,47 +25,65 @@ def lowest(losses: list[float]) -> int:
     return min(range(len(losses)), key=losses.__getitem__, default=-1)
 
 
-def watch(progress: Progress, stage: Train, steps: int, name: str, shown: Bar, checkpoint: Checkpoint | None) -> Any:
-    """A callback for one stage: learning rate, progress bar, a lost loss, best weights, early stopping, checkpoint.
+@dataclass
+class Watch:
+    """One stage of a training: learning rate, progress bar, a lost loss, best weights, early stopping, checkpoint.
 
-    Args:
+    Attributes:
+        model: compiled for the stage.
         progress: of the whole training; gets every epoch that ends.
         stage: its settings.
         steps: batches of an epoch.
         name: of the model.
         shown: the bar, moved by every step.
         checkpoint: written after every epoch, or None.
+        rate: learning rate of the last step.
+        started: when the epoch began.
     """
-    import keras
 
-    class Watch(keras.callbacks.Callback):  # type: ignore[misc] # keras has no types
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
-            self.first_step = (epoch - progress.stage_starts[-1] + 1) * steps
-            self.started = time.perf_counter()
+    model: Any
+    progress: Progress
+    stage: Train
+    steps: int
+    name: str
+    shown: Bar
+    checkpoint: Checkpoint | None
+    rate: float = math.nan
+    started: float = field(default_factory=time.perf_counter)
 
-        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
-            rate = learning_rate(stage, self.first_step + batch, steps, progress.stage_losses)
-            if rate != getattr(self, "rate", None):
-                self.model.optimizer.learning_rate = self.rate = rate
+    def as_callback(self) -> Any:
+        """For Keras, which hands on the logs of a batch by their name."""
+        import keras
 
-        def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-            shown.advance()
-            _check_finite(name, "training", (logs or {}).get("loss", 0.0), f"step {batch + 1} of an epoch")
+        return keras.callbacks.LambdaCallback(
+            on_train_batch_begin=lambda batch, **_: self._begin_step(batch),
+            on_train_batch_end=lambda batch, logs: self._end_step(batch, logs["loss"]),
+            on_epoch_end=lambda epoch, logs: self._end_epoch(epoch, named(logs)),
+        )
 
-        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-            logs = named(logs or {})
-            _check_finite(name, "validation", logs["val_loss"], f"the end of epoch {epoch + 1}")
-            for metric, value in {**logs, "learning_rate": self.rate}.items():
-                progress.history.setdefault(metric, []).append(float(value))
-            progress.seconds += time.perf_counter() - self.started
-            if stage.early_stopping_patience and lowest(progress.history["val_loss"]) == epoch:
-                progress.best_weights = self.model.get_weights()
-            if checkpoint:
-                checkpoint.save(progress, self.model)
-            shown.note(_told(epoch + 1, len(progress.stage_starts), logs))
-            self.model.stop_training = is_done(progress, stage)
+    def _begin_step(self, batch: int) -> None:
+        losses = self.progress.stage_losses
+        rate = learning_rate(self.stage, len(losses) * self.steps + batch, self.steps, losses)
+        if rate != self.rate:
+            self.model.optimizer.learning_rate = self.rate = rate
 
-    return Watch()
+    def _end_step(self, batch: int, loss: float) -> None:
+        self.shown.advance()
+        _check_finite(self.name, "training", loss, f"step {batch + 1} of an epoch")
+
+    def _end_epoch(self, epoch: int, logs: dict[str, float]) -> None:
+        progress = self.progress
+        _check_finite(self.name, "validation", logs["val_loss"], f"the end of epoch {epoch + 1}")
+        for metric, value in {**logs, "learning_rate": self.rate}.items():
+            progress.history.setdefault(metric, []).append(float(value))
+        progress.seconds += time.perf_counter() - self.started
+        self.started = time.perf_counter()
+        if self.stage.early_stopping_patience and lowest(progress.history["val_loss"]) == epoch:
+            progress.best_weights = self.model.get_weights()
+        if self.checkpoint:
+            self.checkpoint.save(progress, self.model)
+        self.shown.note(_told(epoch + 1, len(progress.stage_starts), logs))
+        self.model.stop_training = is_done(progress, self.stage)
 
 
 def _told(epoch: int, stage: int, logs: dict[str, float]) -> str:

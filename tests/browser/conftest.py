@@ -17,7 +17,8 @@ FLAGS = [
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium, which `.ci/run` installs where it is missing.
+    """Chromium, which `.ci/run` installs where it is missing. Without it the tests that need it say so and are skipped:
+    what the project asks of a machine is Python, pip, make and git.
 
     No longer than for a module: playwright keeps an event loop running, which Prefect takes for an asynchronous caller.
     """

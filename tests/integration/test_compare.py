@@ -2,13 +2,10 @@
 
 import io
 import json
-import os
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -27,11 +24,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("compared")
 
 
-@pytest.fixture(autouse=True)
-def home(home: Path, store: Path) -> Iterator[Path]:  # noqa: ARG001 - the fixture that it replaces forgets the store
+@pytest.fixture
+def home_folder(store: Path) -> Path:
     (store / "cache").mkdir(exist_ok=True)
-    with mock.patch.dict(os.environ, DARKROOM_HOME=str(store)):
-        yield store
+    return store
 
 
 @pytest.fixture

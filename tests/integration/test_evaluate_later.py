@@ -51,13 +51,12 @@ def earlier(tmp_path_factory, pictures, write_experiment, prefect_url) -> Iterat
         EventsWorker.drain_all(timeout=10)
 
 
-@pytest.fixture(autouse=True)
-def home(home: Path, earlier: SimpleNamespace) -> Iterator[Path]:  # noqa: ARG001 - it lets go of MLflow's store
+@pytest.fixture
+def home_folder(earlier: SimpleNamespace) -> Path:
     """The earlier pipeline's home, without what can be made again."""
     shutil.rmtree(earlier.home / "cache", ignore_errors=True)
     (earlier.home / "cache").mkdir()
-    with mock.patch.dict(os.environ, DARKROOM_HOME=str(earlier.home)):
-        yield earlier.home
+    return Path(earlier.home)
 
 
 def run_with_failed_evaluation(file: Path) -> str:

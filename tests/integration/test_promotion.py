@@ -1,11 +1,9 @@
 """Which model becomes champion, on a registry in SQLite."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -23,11 +21,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("registry")
 
 
-@pytest.fixture(autouse=True)
-def home(home: Path, store: Path) -> Any:  # noqa: ARG001 - the fixture that it replaces lets go of MLflow's store
+@pytest.fixture
+def home_folder(store: Path) -> Path:
     (store / "cache").mkdir(exist_ok=True)
-    with mock.patch.dict(os.environ, DARKROOM_HOME=str(store)):
-        yield store
+    return store
 
 
 @pytest.fixture

@@ -111,11 +111,15 @@ def prepared_cifar10(experiments_home: Path, darkroom: Any, real_data: Callable[
 @pytest.fixture(scope="module")
 def run_reduced(
     experiments_home: Path,
-    prepared_cifar10: Any,  # noqa: ARG001 - goes first: with a command all processes of its home end, ours among them
+    prepared_cifar10: Any,
     real_data: Callable[[str], Path],
     prefect_url: str,
 ) -> Callable[[str], Any]:
-    """`run_reduced("boxes")`: what the experiment came to, run once."""
+    """`run_reduced("boxes")`: what the experiment came to, run once.
+
+    The command that prepares CIFAR-10 goes first: when it ends, all processes of its home do, joblib's of ours too.
+    """
+    assert prepared_cifar10.code == 0, prepared_cifar10.stderr
     from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
     @functools.cache

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field
 
 from pipeline_config.errors import ConfigurationError
 from pipeline_config.experiment import ImageSize, Train, Trainable
-from tasks.train.backbones import Backbone, Weights, is_saved, open_backbone, preprocess
-from tasks.train.freezing import keep_in_inference_mode, set_trainable
+from tasks.train.backbones import Backbone, Weights, is_saved, pixels_to_features
+from tasks.train.freezing import set_trainable
 from tasks.train.layers import Pooling, Share, Widths, batch_normalised, check_poolings, dropped, raw_pixels
 
 SMALLEST = {"filters": (4, 8), "dense_units": (16,)}
@@ -160,10 +160,7 @@ def _backbone_trunk(
     """Input pixels and what the backbone makes of them, as in the family transfer."""
     import keras
 
-    network = keep_in_inference_mode(open_backbone(backbone, weights, (*size, 3)))
-    pixels = keras.Input((None, None, 3), name="pixels")
-    resized = keras.ops.image.resize(pixels, size, interpolation="bilinear", antialias=True)
-    features = network(preprocess(backbone, resized), training=False)
+    pixels, features = pixels_to_features(backbone, weights, size)
     if bottleneck and len(features.shape) == 4:
         features = batch_normalised(keras.layers.Conv2D(bottleneck, 1, activation="relu")(features))
     return pixels, features

@@ -90,8 +90,8 @@ def cost_warning(
     input_shape: tuple[int, int, int],
     num_outputs: int,
     *,
-    c: float,  # noqa: ARG001 - takes the family's parameters, all of them
     components: int | None,
+    **_without_influence: Any,
 ) -> str | None:
     """Say before fitting that it will take long, or more memory than is wise; measures the machine's speed shortly.
 
@@ -99,8 +99,7 @@ def cost_warning(
         images: to train with.
         input_shape: height, width, 3.
         num_outputs: number of classes.
-        c: as of `build`.
-        components: as of `build`.
+        components: as of `build`, whose other parameters change neither time nor memory much.
 
     Returns:
         A sentence with the estimate and what would lower it, where that is above ten minutes or half of the memory that

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from pipeline_config.experiment import ImageSize, Trainable
-from tasks.train.backbones import Backbone, Weights, is_saved, open_backbone, preprocess
-from tasks.train.freezing import keep_in_inference_mode, set_trainable
+from tasks.train.backbones import Backbone, Weights, is_saved, pixels_to_features
+from tasks.train.freezing import set_trainable
 from tasks.train.layers import Share, Widths, batch_normalised, dropped
 
 SMALLEST = {"backbone": "VGG16", "weights": None, "image_size": (32, 32), "batch_normalization": True}
@@ -56,12 +56,7 @@ def build(
     """
     import keras
 
-    height, width = image_size or input_shape[:2]
-    network = keep_in_inference_mode(open_backbone(backbone, weights, (height, width, 3)))
-    pixels = keras.Input((None, None, 3), name="pixels")
-    # The function and not the layer, whose training mode leaks into what follows when the model is called directly.
-    resized = keras.ops.image.resize(pixels, (height, width), interpolation="bilinear", antialias=True)
-    features = network(preprocess(backbone, resized), training=False)
+    pixels, features = pixels_to_features(backbone, weights, image_size or input_shape[:2])
     x = _vector(features, convolutions, pooling)
     x = _dense(x, dense_units, batch_normalization, dropout)
     outputs = keras.layers.Dense(num_outputs, activation="softmax", name="probabilities")(x)
