@@ -55,12 +55,28 @@ def augment_with(settings: Augmentation) -> Augment:
 def _changed(pixels: Any, settings: Augmentation, seed: tuple[int, Any]) -> Any:
     import tensorflow as tf
 
-    count, height, width = tf.unstack(tf.shape(pixels)[:3])
-    drawn = _draw(settings, count, tf.cast(height, tf.float32), tf.cast(width, tf.float32), seed)
-    return apply_changes(pixels, drawn, settings.fill_mode)
+    height, width = pixels.shape[1:3]
+    drawn = _draw(settings, tf.shape(pixels)[0], height, width, seed)
+    apply = move_whole_pixels if _is_on_grid(settings, height, width) else apply_changes
+    return apply(pixels, drawn, settings.fill_mode)
 
 
-def _draw(settings: Augmentation, count: Any, height: Any, width: Any, seed: tuple[int, Any]) -> Changes:
+def _is_on_grid(settings: Augmentation, height: int, width: int) -> bool:
+    """Whether images are only mirrored and shifted, and these shifts are whole pixels."""
+    shifts = (settings.height_shift * height, settings.width_shift * width)
+    return not _leaves_grid(settings) and all(most == 0 or _whole(most) for most in shifts)
+
+
+def _leaves_grid(settings: Augmentation) -> bool:
+    return bool(settings.rotation or settings.zoom or settings.shear)
+
+
+def _whole(most: float) -> int:
+    """Pixels; 0.1 of 30 are 3, as floats a little less."""
+    return math.floor(most + 0.001)
+
+
+def _draw(settings: Augmentation, count: Any, height: int, width: int, seed: tuple[int, Any]) -> Changes:
     """Every number is drawn, on or off, so that switching one on leaves the others as they were."""
     import tensorflow as tf
 
@@ -69,13 +85,27 @@ def _draw(settings: Augmentation, count: Any, height: Any, width: Any, seed: tup
     drawn = Changes(*tf.unstack(draws))
     return Changes(
         angle=drawn.angle * math.radians(settings.rotation),
-        shift_x=drawn.shift_x * settings.width_shift * width,
-        shift_y=drawn.shift_y * settings.height_shift * height,
+        shift_x=_shift(drawn.shift_x, settings.width_shift * width, settings),
+        shift_y=_shift(drawn.shift_y, settings.height_shift * height, settings),
         mirror_x=_sign(drawn.mirror_x, settings.horizontal_flip),
         mirror_y=_sign(drawn.mirror_y, settings.vertical_flip),
         scale=1 + drawn.scale * settings.zoom,
         shear=drawn.shear * settings.shear,
     )
+
+
+def _shift(drawn: Any, most: float, settings: Augmentation) -> Any:
+    """Pixels; whole ones, each as likely, where nothing else moves pixels off their grid.
+
+    Interpolation blurs. Images that are only shifted and mirrored are not blurred, as those to validate and test with
+    are not. A largest shift of less than a pixel stays one.
+    """
+    import tensorflow as tf
+
+    whole = _whole(most)
+    if _leaves_grid(settings) or not whole:
+        return drawn * most
+    return tf.clip_by_value(tf.round(drawn * (whole + 0.5)), -whole, whole)
 
 
 def _sign(drawn: Any, is_on: bool) -> Any:
@@ -109,6 +139,45 @@ def apply_changes(pixels: Any, changes: Changes, fill_mode: str) -> Any:
         fill_value=0.0,
     )
     return tf.cast(tf.round(changed), pixels.dtype)
+
+
+def move_whole_pixels(pixels: Any, changes: Changes, fill_mode: str) -> Any:
+    """As `apply_changes`, five times as fast and more, for shifts by whole pixels and mirroring; wrapping is a roll."""
+    import tensorflow as tf
+
+    rows = _sources(changes.shift_y, changes.mirror_y, pixels.shape[1])
+    columns = _sources(changes.shift_x, changes.mirror_x, pixels.shape[2])
+    moved = tf.gather(pixels, _filled(rows, pixels.shape[1], fill_mode), axis=1, batch_dims=1)
+    moved = tf.gather(moved, _filled(columns, pixels.shape[2], fill_mode), axis=2, batch_dims=1)
+    if fill_mode != "constant":
+        return moved
+    inside = _is_inside(rows, pixels.shape[1])[:, :, None] & _is_inside(columns, pixels.shape[2])[:, None, :]
+    return tf.where(inside[..., None], moved, tf.zeros_like(moved))
+
+
+def _sources(shift: Any, mirror: Any, side: int) -> Any:
+    """`(batch, side)` int32: where along a side each pixel is taken from, also outside the image."""
+    import tensorflow as tf
+
+    centre = (side - 1) / 2
+    places = tf.range(side, dtype=tf.float32) - centre
+    return tf.cast(tf.round(mirror[:, None] * (places - shift[:, None]) + centre), tf.int32)
+
+
+def _filled(sources: Any, side: int, fill_mode: str) -> Any:
+    """Places within the image that stand for those outside; shifts are smaller than the side."""
+    import tensorflow as tf
+
+    if fill_mode == "wrap":
+        return sources % side
+    if fill_mode == "reflect":
+        sources = tf.where(sources < 0, -1 - sources, sources)
+        sources = tf.where(sources >= side, 2 * side - 1 - sources, sources)
+    return tf.clip_by_value(sources, 0, side - 1)
+
+
+def _is_inside(sources: Any, side: int) -> Any:
+    return (sources >= 0) & (sources < side)
 
 
 def _transforms(changes: Changes, height: Any, width: Any) -> Any:

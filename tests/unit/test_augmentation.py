@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pipeline_config.augmentation import PRESETS, Augmentation
 from pipeline_config.experiment import Train
 from pipeline_config.sentences import describe_problems
-from tasks.train.augmentation import Changes, apply_changes, augment_with
+from tasks.train.augmentation import Changes, apply_changes, augment_with, move_whole_pixels
 
 EVERYTHING = Augmentation(
     rotation=20, width_shift=0.2, height_shift=0.2, zoom=0.2, shear=0.2, horizontal_flip=True, vertical_flip=True
@@ -196,6 +196,47 @@ def test_width_shift_moves_to_either_side_by_its_share_of_the_width(dot):
     assert np.abs(moved).max() <= 0.2 * 41 + 0.1
     assert moved.min() < -0.15 * 41
     assert moved.max() > 0.15 * 41
+
+
+def test_a_whole_shift_that_wraps_is_a_roll():
+    image = np.random.default_rng(0).integers(0, 256, (1, 9, 12, 3), dtype=np.uint8)
+    drawn = Changes(*(np.float32([value]) for value in (0, 5, -3, 1, 1, 1, 0)))
+    np.testing.assert_array_equal(move_whole_pixels(image, drawn, "wrap"), np.roll(image, (-3, 5), axis=(1, 2)))
+
+
+@pytest.mark.parametrize("fill_mode", ["nearest", "reflect", "constant"])
+def test_whole_pixels_are_moved_as_by_the_transform(fill_mode):
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (64, 9, 12, 3), dtype=np.uint8)
+    still = np.zeros(64, np.float32)
+    drawn = Changes(
+        angle=still,
+        shift_x=random.integers(-11, 12, 64).astype(np.float32),
+        shift_y=random.integers(-8, 9, 64).astype(np.float32),
+        mirror_x=random.choice(np.float32([-1, 1]), 64),
+        mirror_y=random.choice(np.float32([-1, 1]), 64),
+        scale=still + 1,
+        shear=still,
+    )
+    expected = apply_changes(pixels, drawn, fill_mode)
+    np.testing.assert_array_equal(move_whole_pixels(pixels, drawn, fill_mode), expected)
+
+
+def test_what_is_only_shifted_and_mirrored_is_not_blurred():
+    """Every pixel value of noise is one that the image had; two pixels to either side, each shift as likely."""
+    noise = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    settings = Augmentation(width_shift=0.1, height_shift=0.1, horizontal_flip=True, fill_mode="reflect")
+    (pixels,), _ = augmented(copies(noise, 2_000), settings)
+    inner = pixels[:, 8:12, 8:12]
+    found = {
+        (y, x, flipped): np.flatnonzero((inner == side[8 - y : 12 - y, 8 - x : 12 - x]).all(axis=(1, 2, 3)))
+        for flipped, side in ((False, noise), (True, noise[:, ::-1]))
+        for y in range(-2, 3)
+        for x in range(-2, 3)
+    }
+    counts = [len(images) for images in found.values()]
+    assert sum(counts) == 2_000
+    assert min(counts) > 15
 
 
 def test_height_shift_moves_up_and_down_by_its_share_of_the_height(dot):
