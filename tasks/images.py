@@ -2,6 +2,8 @@
 
 import errno
 import io
+import itertools
+import mmap
 import os
 import stat
 import warnings
@@ -13,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from PIL import Image, ImageOps
+
+_READS_BETWEEN_RELEASES = 16
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -30,10 +34,26 @@ class ImageReader:
     store: Path | None
 
     @cached_property
-    def _images(self) -> pa.ChunkedArray:
+    def _mapped(self) -> mmap.mmap:
         if self.store is None:
             raise ValueError("a row with an index, but no store to find it in")
-        return pa.ipc.open_file(pa.memory_map(str(self.store))).read_all().column("image")
+        with self.store.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    @cached_property
+    def _images(self) -> pa.ChunkedArray:
+        return pa.ipc.open_file(pa.py_buffer(self._mapped)).read_all().column("image")
+
+    @cached_property
+    def _reads(self) -> "itertools.count[int]":
+        return itertools.count(1)
+
+    def _read_stored(self, index: int) -> bytes:
+        """Pages that were touched count as the process's own memory, which must not grow with the store."""
+        encoded = bytes(self._images[index].as_buffer())
+        if next(self._reads) % _READS_BETWEEN_RELEASES == 0:
+            self._mapped.madvise(mmap.MADV_DONTNEED)
+        return encoded
 
     @cached_property
     def _folder(self) -> Path:
@@ -51,7 +71,7 @@ class ImageReader:
             ValueError: the row points nowhere.
         """
         if index is not None:
-            return bytes(self._images[index].as_buffer())
+            return self._read_stored(index)
         file = self.locate(path)
         if not stat.S_ISREG(file.stat().st_mode):  # on a pipe a reader would wait for ever
             raise OSError(errno.EINVAL, "not a regular file", path)

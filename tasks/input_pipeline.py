@@ -1,11 +1,15 @@
 """Manifest -> pixels -> batches.
 
-Images are decoded once into a memory-mapped uint8 array at the experiment's image size; models, epochs and evaluation
-read from there. Resizing is TensorFlow's antialiased bilinear, the same operation that stands in the models' graphs, so
-that a model served with full-size images sees what it was trained on (to within the rounding to uint8).
+Images are decoded once into a uint8 array on disk at the experiment's image size; models, epochs and evaluation read
+from there. Memory holds some batches of it and never the whole, so data may be larger than memory: rows are read, since
+what is touched of a mapped file counts as the process's own until the system wants it back.
+
+Resizing is TensorFlow's antialiased bilinear, the same operation that stands in the models' graphs, so that a model
+served with full-size images sees what it was trained on (to within the rounding to uint8).
 """
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,11 +23,15 @@ import pandas as pd
 from tasks import manifest as manifests
 from tasks.files import write_whole
 from tasks.images import ImageReader, Pixels, decode
-from tasks.progress import track
+from tasks.progress import bar
 from tasks.records import Manifest
 
 Positions = npt.NDArray[np.int64]
 PREFETCHED_BATCHES = 2
+BYTES_AT_ONCE = 1 << 20
+"""Small batches are read many at once: TensorFlow takes 0.2 ms to fetch anything from Python."""
+IMAGES_AT_ONCE = 64
+"""Images that are decoded before they are written; memory holds these."""
 _NO_FOLD = -1
 
 
@@ -41,9 +49,23 @@ class ImageSet:
 
     @cached_property
     def pixels(self) -> Pixels:
-        """`(n, height, width, 3)` uint8 RGB, memory-mapped, read-only."""
+        """`(n, height, width, 3)` uint8 RGB, memory-mapped, read-only: for a few of them."""
         mapped: Pixels = np.load(self.path, mmap_mode="r")
         return mapped
+
+    def read(self, positions: Positions) -> Pixels:
+        """The pixels at positions of any shape, `(*positions.shape, height, width, 3)`: for many of them.
+
+        Raises:
+            OSError: the file ends before them.
+        """
+        row, offset = self.pixels.strides[0], self.pixels.offset  # type: ignore[attr-defined]
+        pixels = np.empty((positions.size, *self.pixels.shape[1:]), self.pixels.dtype)
+        with self.path.open("rb", buffering=0) as file:
+            for position, image in zip(positions.flat, pixels, strict=True):
+                if os.preadv(file.fileno(), [image], offset + int(position) * row) != row:
+                    raise OSError(f"{self.path}: image {position} is cut off; delete the file, it is made anew")
+        return pixels.reshape(*positions.shape, *pixels.shape[1:])
 
     @cached_property
     def labels(self) -> npt.NDArray[np.int64]:
@@ -157,19 +179,27 @@ def _dataset(
 ) -> Any:
     import tensorflow as tf
 
-    columns: list[npt.NDArray[Any]] = [images.pixels, images.labels]
-    if with_boxes:
-        columns.append(images.boxes)
+    columns: list[npt.NDArray[Any]] = [images.labels, images.boxes] if with_boxes else [images.labels]
+    at_once = max(BYTES_AT_ONCE // (batch_size * images.pixels.strides[0]), 1)
 
-    def batches() -> Iterator[tuple[npt.NDArray[Any], ...]]:
+    def several() -> Iterator[tuple[npt.NDArray[Any], ...]]:
         for order in orders():
-            for start in range(0, len(order), batch_size):
-                chosen = order[start : start + batch_size]
-                yield tuple(column[chosen] for column in columns)
+            for chosen in _several_batches(order, batch_size, at_once):
+                yield images.read(chosen), *(column[chosen] for column in columns)
 
-    signature = tuple(tf.TensorSpec((None, *column.shape[1:]), column.dtype) for column in columns)
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    kinds = [(column.shape[1:], column.dtype) for column in [images.pixels, *columns]]
+    signature = tuple(tf.TensorSpec((None, None, *shape), dtype) for shape, dtype in kinds)
+    dataset = tf.data.Dataset.from_generator(several, output_signature=signature).unbatch()
     return dataset.apply(tf.data.experimental.assert_cardinality(cardinality))
+
+
+def _several_batches(order: Positions, batch_size: int, at_once: int) -> Iterator[Positions]:
+    """Positions in order, as `(batches, batch_size)` with up to `at_once` batches; a smaller last batch by itself."""
+    whole = len(order) // batch_size * batch_size
+    for start in range(0, whole, at_once * batch_size):
+        yield order[start : min(start + at_once * batch_size, whole)].reshape(-1, batch_size)
+    if whole < len(order):
+        yield order[None, whole:]
 
 
 def _settled(dataset: Any) -> Any:
@@ -185,15 +215,16 @@ def _decode_all(rows: pd.DataFrame, manifest: Manifest, path: Path) -> None:
     """Fill the `.npy` file at `path`, whole or not at all."""
     from joblib import Parallel, delayed
 
-    height, width = manifest.image_size
-    reader = ImageReader(manifest.root, manifest.store)
-    jobs = (delayed(_read_resized)(reader, place, (height, width)) for place in _places(rows))
-    with write_whole(path) as temporary:
-        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(len(rows), height, width, 3))
-        decoded = Parallel(n_jobs=-1, prefer="threads", return_as="generator")(jobs)
-        for position, pixels in enumerate(track(decoded, "decoding images", len(rows))):
-            array[position] = pixels
-        array.flush()
+    reader, places = ImageReader(manifest.root, manifest.store), _places(rows)
+    shape = (len(rows), *manifest.image_size, 3)
+    with write_whole(path) as temporary, temporary.open("wb") as file, Parallel(n_jobs=-1, prefer="threads") as run:
+        np.lib.format.write_array_header_2_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        with bar("decoding images", len(rows)) as shown:
+            for start in range(0, len(rows), IMAGES_AT_ONCE):
+                some = places[start : start + IMAGES_AT_ONCE]
+                for pixels in run(delayed(_read_resized)(reader, place, manifest.image_size) for place in some):
+                    file.write(pixels.data)
+                shown.advance(len(some))
 
 
 def _places(rows: pd.DataFrame) -> list[tuple[str | None, int | None]]:

@@ -145,6 +145,17 @@ def test_images_of_a_store_are_found_by_their_index(manifest, tmp_path):
     assert shades([read_pixels(of_store)(table["image_id"][4])]) == [4]
 
 
+def test_pixels_that_were_cut_off_are_not_taken_for_images(images, tmp_path):
+    cut = replace(images, path=tmp_path / "cut.npy")
+    cut.path.write_bytes(images.path.read_bytes())
+    assert cut.pixels.shape == images.pixels.shape
+    with cut.path.open("r+b") as file:
+        file.truncate(cut.path.stat().st_size - 1)
+    np.testing.assert_array_equal(cut.read(np.array([[3, 35]])), images.pixels[[3, 35]][None])
+    with pytest.raises(OSError, match="image 36 is cut off; delete the file"):
+        cut.read(np.array([36]))
+
+
 def test_single_image_is_read_as_it_is_stored(manifest):
     image_id = manifests.read(manifest.path)["image_id"][9]
     np.testing.assert_array_equal(read_pixels(manifest)(image_id), pictures(10)[9])
