@@ -1,8 +1,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint bench-data ui constraints clean
+.PHONY: help run test check lint bench bench-data ui constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,6 +28,9 @@ lint: .venv/.installed  ## linters, type checker and import rules alone
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: .venv/.installed  ## benchmarks of training, feature cache, overhead, input, memory; ARGS=--quick: minutes
+	$(BIN)/python -m benchmarks $(ARGS)
 
 bench-data: .venv/.installed  ## time the checks of a data set, on made-up data
 	$(BIN)/python -m benchmarks.data
