@@ -46,7 +46,8 @@ def check_experiment(experiment: str, overrides: list[str], *, show_layers: bool
         raise ConfigurationError("dataset.image_size: the images' size is not known; give one, as 128")
     shape, classes = (*size, 3), len(description.class_names)
     models = track(config.models, "building and timing models", len(config.models))
-    told = [(model, forecast(model, shape, classes, description.num_images)) for model in models]
+    compute = config.execution.compute
+    told = [(model, forecast(model, shape, classes, description.num_images, compute)) for model in models]
     seconds = _all_fits(config, [found for _, found in told])
     _show(config, told, description, seconds)
     if show_layers:

@@ -24,6 +24,7 @@ from tasks.promote.gates import choose_challenger
 from tasks.reasons import reason
 from tasks.records import Decision, EvaluatedModel
 from tasks.tracking import RunTags
+from tasks.train.compute.threads import use_threads
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ def pipeline(experiment: str, overrides: list[str] | None = None) -> PipelineRes
     """
     check_places(configure_environment())
     config = load_checked(experiment, overrides or [])
+    use_threads(config.execution.compute.threads)
     tags = RunTags(config.name, tracking.config_digest(config), flow_run.id)
     with tracking.run("pipeline", f"pipeline {config.name}", tags) as run_id:
         tracking.log_configuration(run_id, config)

@@ -14,8 +14,9 @@ def train(
     experiment: Experiment, manifest: Manifest, tags: RunTags, parent_run_id: str
 ) -> tuple[list[TrainedModel], list[Failure]]:
     """Train all models; returns those that ended well and those that did not."""
+    compute = experiment.execution.compute
     outcomes = (
-        (model.name, train_model(model, manifest, tags, parent_run_id, return_state=True))
+        (model.name, train_model(model, manifest, tags, parent_run_id, compute, return_state=True))
         for model in experiment.models
     )
     return collect(outcomes, TrainedModel)

@@ -165,7 +165,7 @@ class Train(Section):
     batch_size: int = Field(32, ge=1)
     optimizer: Optimizer = "adam"
     learning_rate: float = Field(1e-3, gt=0)
-    schedule: Literal["constant", "cosine", "one_cycle", "reduce_on_plateau"] = Field(
+    schedule: Literal["constant", "cosine", "one_cycle", "triangular", "reduce_on_plateau"] = Field(
         "constant", description="of the learning rate, over each stage"
     )
     warmup_epochs: int = Field(0, ge=0, description="of a cosine: the learning rate rises to its full value first")
@@ -174,16 +174,33 @@ class Train(Section):
     )
     early_stopping_patience: int | None = Field(None, ge=1, description="epochs without a lower val_loss; null: off")
     augmentation: Augmentation | None = None
+    augmented_copies: int | None = Field(
+        None,
+        ge=1,
+        description="of each image, in turn, while the backbone is frozen; null: changed anew in every epoch",
+    )
     class_weights: Literal["balanced"] | None = Field(
         None, description="of a network's training loss; balanced: rare classes weigh as much as frequent ones"
     )
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="share of each training label that is spread alike over all classes"
     )
+    weight_decay: float = Field(
+        0.0, ge=0, lt=1, description="each step takes this times the learning rate of every weight away from it"
+    )
     stages: tuple[Stage, ...] = Field(
         (), description="one after the other, instead of epochs and learning_rate; for families with a backbone"
     )
     seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _copies_are_augmented(self) -> "Train":
+        if self.augmented_copies and not self.augmentation:
+            raise ValueError(
+                f"augmented_copies: expected none without augmentation; received {self.augmented_copies}; "
+                "give augmentation, as photographs"
+            )
+        return self
 
     @model_validator(mode="after")
     def _warmup_leaves_epochs(self) -> "Train":
@@ -232,6 +249,25 @@ class Promotion(Section):
     )
 
 
+class Compute(Section):
+    """How networks are computed in their trainings; auto is the fastest way on this machine, with equal results."""
+
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of feature maps; weights, losses, metrics and softmax always are float32"
+    )
+    fused_batch_normalization: bool | Literal["auto"] = "auto"
+    jit: bool | Literal["auto"] = Field("auto", description="compiled by XLA")
+    threads: Annotated[int, Field(ge=1)] | Literal["auto"] = Field("auto", description="of this process, in operations")
+
+
+class Execution(Section):
+    """How the machine is used."""
+
+    compute: Annotated[Compute, BeforeValidator(lambda value: {} if value == "auto" else value)] = Field(
+        default_factory=Compute, description="auto, or any of its keys"
+    )
+
+
 class Experiment(Section):
     """A whole experiment file, resolved: every model carries its complete `train`."""
 
@@ -243,6 +279,7 @@ class Experiment(Section):
     train: Train = Field(default_factory=Train)
     evaluation: Evaluation = Field(default_factory=Evaluation)
     promotion: Promotion = Field(default_factory=Promotion)
+    execution: Execution = Field(default_factory=Execution)
 
     @model_validator(mode="before")
     @classmethod

@@ -4,8 +4,10 @@ import contextlib
 import os
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 import psutil
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFAULTS = {
@@ -34,6 +36,7 @@ class Settings(BaseSettings):
     darkroom_home: Path = Path(".darkroom")
     mlflow_tracking_uri: str | None = None
     prefect_api_url: str | None = None
+    darkroom_feature_cache_gb: Annotated[float, Field(ge=0)] = 20.0
 
     @cached_property
     def home(self) -> Path:
@@ -49,6 +52,16 @@ class Settings(BaseSettings):
     def cache(self) -> Path:
         """What can be made again: listings, manifests, decoded pixels."""
         return self.home / "cache"
+
+    @property
+    def features(self) -> Path:
+        """What frozen backbones made of images; at most `feature_cache_bytes`."""
+        return self.cache / "features"
+
+    @property
+    def feature_cache_bytes(self) -> int:
+        """Bound of `DARKROOM_FEATURE_CACHE_GB`, in bytes."""
+        return int(self.darkroom_feature_cache_gb * 1e9)
 
     @property
     def tracking_uri(self) -> str:

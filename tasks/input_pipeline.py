@@ -141,13 +141,18 @@ def training_batches(
 
     def orders() -> Iterator[Positions]:
         for epoch in itertools.count(first_epoch):
-            yield np.random.default_rng([seed, epoch]).permutation(positions)
+            yield epoch_order(positions, seed, epoch)
 
     import tensorflow as tf
 
     batches = _dataset(images, orders, batch_size, tf.data.INFINITE_CARDINALITY, with_boxes)
     first_step = first_epoch * steps_per_epoch(images, batch_size)
     return _settled(augment(batches, seed, first_step) if augment else batches)
+
+
+def epoch_order(positions: Positions, seed: int, epoch: int) -> Positions:
+    """The positions in the order in which an epoch, from 0, of a training with this seed takes them."""
+    return np.random.default_rng([seed, epoch]).permutation(positions)
 
 
 def ordered_batches(images: ImageSet, split: str, batch_size: int, with_boxes: bool = False) -> Any:

@@ -7,20 +7,20 @@ model's own run. None of their weights is kept: the model itself is fitted on th
 import statistics
 from collections.abc import Sequence
 
-from pipeline_config.experiment import Model
+from pipeline_config.experiment import Compute, Model
 from pipeline_config.settings import Settings
 from tasks import tracking
 from tasks.input_pipeline import ImageSet
 from tasks.records import Manifest
 from tasks.tracking import RunTags
 from tasks.train.checkpoint import open_checkpoint
-from tasks.train.fit import fit_model
+from tasks.train.computed import fit_planned, plan
 from tasks.train.outcome import log_fit, log_settings, measure_fit
-from tasks.train.registry import build_model
+from tasks.train.registry import adapt_model, build_model
 
 
 def cross_validate(
-    model: Model, images: ImageSet, manifest: Manifest, tags: RunTags, train_run_id: str
+    model: Model, images: ImageSet, manifest: Manifest, tags: RunTags, train_run_id: str, compute: Compute
 ) -> dict[str, float]:
     """Fit the model anew on every fold, each fold a run of kind `fold`.
 
@@ -30,6 +30,7 @@ def cross_validate(
         manifest: that the images are of.
         tags: of the pipeline.
         train_run_id: the run that those of the folds are shown below.
+        compute: what of the computation is set by hand.
 
     Returns:
         `cv_val_accuracy_mean`, `cv_val_accuracy_std` and the same of `cv_val_loss` and, of boxes, `cv_val_mean_iou`,
@@ -39,12 +40,21 @@ def cross_validate(
         DarkroomError: the loss of a fold became infinite or not a number; that fold's run ends FAILED.
     """
     numbers = sorted(images.rows["fold"].dropna().unique())
-    figures = [_fit_fold(model, images, manifest, tags, train_run_id, int(fold), len(numbers)) for fold in numbers]
+    figures = [
+        _fit_fold(model, images, manifest, tags, train_run_id, compute, int(fold), len(numbers)) for fold in numbers
+    ]
     return summarise(figures) if figures else {}
 
 
 def _fit_fold(
-    model: Model, images: ImageSet, manifest: Manifest, tags: RunTags, train_run_id: str, fold: int, folds: int
+    model: Model,
+    images: ImageSet,
+    manifest: Manifest,
+    tags: RunTags,
+    train_run_id: str,
+    compute: Compute,
+    fold: int,
+    folds: int,
 ) -> dict[str, float]:
     import keras
 
@@ -53,8 +63,11 @@ def _fit_fold(
         log_settings(run_id, model, fold=fold)
         network = build_model(model, (*manifest.image_size, 3), len(manifest.class_names))
         parted = images.fold(fold)
-        with open_checkpoint(Settings().cache / "training", model, manifest.digest, manifest.image_size, fold) as kept:
-            fit = fit_model(network, parted, model.train, name, kept)
+        adapt_model(model, network, parted)
+        policy = plan(run_id, network, model, parted, compute)
+        key = (manifest.digest, manifest.image_size, policy, fold)
+        with open_checkpoint(Settings().cache / "training", model, *key) as kept:
+            fit = fit_planned(network, policy, parted, model, name, kept)
             log_fit(run_id, name, fit, Settings().cache)
             figures = measure_fit(network, parted, manifest.class_names, fit)
             tracking.log_metrics(run_id, figures)

@@ -1,9 +1,11 @@
 """Fit a model on the training images, watch the validation images, never see the test images."""
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline_config.errors import ConfigurationError
 from pipeline_config.experiment import Train
 from tasks import predictions
 from tasks.input_pipeline import ImageSet, steps_per_epoch
@@ -11,7 +13,10 @@ from tasks.prediction import predict_split
 from tasks.progress import bar, say
 from tasks.train.checkpoint import Checkpoint, History, Progress, restore
 from tasks.train.compiling import compile_model
+from tasks.train.feature_cache import FeatureCache
+from tasks.train.features import Parts, bytes_of_features, is_frozen, open_features, split_network
 from tasks.train.freezing import set_trainable
+from tasks.train.head_fit import fit_head
 from tasks.train.targets import class_weights, training_data, validation_data
 from tasks.train.watching import Watch, is_done, lowest
 
@@ -37,7 +42,31 @@ class Fit:
     resumed_after: int = 0
 
 
-def fit_model(model: Any, images: ImageSet, train: Train, name: str, checkpoint: Checkpoint | None = None) -> Fit:
+@dataclass(frozen=True)
+class _Trainee:
+    """What a stage fits of a network.
+
+    Attributes:
+        model: compiled for the stage: the network, or its head, which is then fitted on features.
+        parts: of the network, where the head is fitted.
+        kept: whose weights the best weights and a checkpoint are: the head's as long as no stage changed the backbone.
+    """
+
+    model: Any
+    parts: Parts | None
+    kept: Any
+
+
+def fit_model(
+    model: Any,
+    images: ImageSet,
+    train: Train,
+    name: str,
+    checkpoint: Checkpoint | None = None,
+    features: FeatureCache | None = None,
+    *,
+    jit: bool = False,
+) -> Fit:
     """Fit in place.
 
     Args:
@@ -47,69 +76,147 @@ def fit_model(model: Any, images: ImageSet, train: Train, name: str, checkpoint:
             stages; without it the last.
         name: for the progress bar.
         checkpoint: of a network's training; what it holds is gone on with.
+        features: where a stage with a frozen backbone and no augmentation, or `augmented_copies` of it, finds what the
+            backbone makes of the images, or leaves it; null passes the images through the backbone in every epoch.
+        jit: networks are compiled by XLA.
 
     Raises:
+        ConfigurationError: `augmented_copies` are asked for, and no stage has a frozen backbone.
         DarkroomError: the loss became infinite or not a number.
     """
     if hasattr(model, "predict_proba"):
         return _fit_sklearn(model, images, name)
-    return _fit_keras(model, images, train, name, checkpoint)
+    _check_copies(model, train, name)
+    return _Training(model, images, train, name, checkpoint, features, jit).fit()
 
 
-def _fit_keras(model: Any, images: ImageSet, train: Train, name: str, checkpoint: Checkpoint | None) -> Fit:
-    """Stage after stage, on from the checkpoint. With early stopping a stage that makes it worse is undone."""
-    stages, steps = stages_of(train), steps_per_epoch(images, train.batch_size)
-    progress = _resumed(model, train, stages, checkpoint)
-    resumed_after, begun = progress.epochs, len(progress.stage_starts)
-    with bar(f"training {name}", steps * sum(stage.epochs for stage in stages)) as shown:
-        if resumed_after:
-            say(f"{name} goes on after epoch {resumed_after} of a training that was interrupted")
-            shown.advance(steps * resumed_after)
-        for number in range(max(begun - 1, 0), len(stages)):
-            if number >= begun:
-                _begin_stage(model, train, stages, number)
-                progress.stage_starts.append(progress.epochs + 1)
-            watch = Watch(model, progress, stages[number], steps, name, shown, checkpoint)
-            _fit_stage(model, images, stages[number], progress, watch)
-        shown.shrink_to_done()
-    chosen = lowest(progress.history["val_loss"]) + 1 if train.early_stopping_patience else progress.epochs
-    images_seen = progress.epochs * len(images.positions("train"))
-    starts = tuple(progress.stage_starts)
-    return Fit(progress.history, chosen, progress.seconds, images_seen, starts, resumed_after)
+@dataclass(frozen=True)
+class _Training:
+    """Of a network, as `fit_model` is given it."""
+
+    network: Any
+    images: ImageSet
+    train: Train
+    name: str
+    checkpoint: Checkpoint | None
+    features: FeatureCache | None
+    jit: bool
+
+    def fit(self) -> Fit:
+        """Stage after stage, on from the checkpoint. With early stopping a stage that makes it worse is undone."""
+        train, stages = self.train, stages_of(self.train)
+        steps = steps_per_epoch(self.images, train.batch_size)
+        progress, trainee = self._resumed(stages)
+        resumed_after, begun = progress.epochs, len(progress.stage_starts)
+        with bar(f"training {self.name}", steps * sum(stage.epochs for stage in stages)) as shown:
+            if resumed_after:
+                say(f"{self.name} goes on after epoch {resumed_after} of a training that was interrupted")
+                shown.advance(steps * resumed_after)
+            for number in range(max(begun - 1, 0), len(stages)):
+                if number >= begun:
+                    trainee = self._begin_stage(stages, number)
+                    _begin(progress, trainee)
+                assert trainee is not None
+                watch = Watch(
+                    trainee.model, trainee.kept, progress, stages[number], steps, self.name, shown, self.checkpoint
+                )
+                self._fit_stage(trainee, stages[number], progress, watch)
+            shown.shrink_to_done()
+        chosen = lowest(progress.history["val_loss"]) + 1 if train.early_stopping_patience else progress.epochs
+        images_seen = progress.epochs * len(self.images.positions("train"))
+        starts = tuple(progress.stage_starts)
+        return Fit(progress.history, chosen, progress.seconds, images_seen, starts, resumed_after)
+
+    def _resumed(self, stages: list[Train]) -> tuple[Progress, _Trainee | None]:
+        """The progress of an interrupted training, and what its stage fits in the state that it had; else neither."""
+        saved = self.checkpoint.load() if self.checkpoint else None
+        if saved is None:
+            return Progress(), None
+        progress, state = saved
+        trainee = self._begin_stage(stages, len(progress.stage_starts) - 1)
+        return (progress, trainee) if restore(trainee.kept, state) else (Progress(), None)
+
+    def _begin_stage(self, stages: list[Train], number: int) -> _Trainee:
+        network, stage = self.network, stages[number]
+        if self.train.stages:
+            set_trainable(network, self.train.stages[number].trainable)
+        parts = self._parts(stage)
+        model = parts.head if parts else network
+        compile_model(model, stage, jit=self.jit)
+        was_tuned = any(before.trainable != "none" for before in self.train.stages[:number])
+        if parts and was_tuned:
+            network.optimizer = model.optimizer  # kept with its weights
+        return _Trainee(model, parts, network if was_tuned else model)
+
+    def _parts(self, stage: Train) -> Parts | None:
+        """Of the network, where the stage is fitted on features; else why it is not."""
+        if self.features is None or not is_frozen(self.network):
+            return None
+        if stage.augmentation and not stage.augmented_copies:
+            say(_cost_of_augmentation(self.name, stage, len(self.images.positions("train"))))
+            return None
+        parts = split_network(self.network)
+        needed = bytes_of_features(parts, self.images, stage)
+        if needed > self.features.max_bytes:
+            say(
+                f"{self.name}: its backbone is frozen, but what it makes of the images may take {needed / 1e9:.1f} GB; "
+                f"DARKROOM_FEATURE_CACHE_GB allows {self.features.max_bytes / 1e9:g}: the images go through the "
+                "backbone in every epoch"
+            )
+            return None
+        return parts
+
+    def _fit_stage(self, trainee: _Trainee, stage: Train, progress: Progress, watch: Watch) -> None:
+        """The epochs of the stage that are still to do; epochs count on from those before."""
+        if not is_done(progress, stage):
+            if trainee.parts and self.features:
+                with ExitStack() as reading:
+                    opened = open_features(trainee.parts, self.images, stage, self.features, self.name, reading)
+                    fit_head(trainee.model, opened, self.images, stage, progress, watch)
+            else:
+                _fit_on_pixels(trainee.model, self.images, stage, progress, watch)
+        if stage.early_stopping_patience:
+            trainee.kept.set_weights(progress.best_weights)
 
 
-def _resumed(model: Any, train: Train, stages: list[Train], checkpoint: Checkpoint | None) -> Progress:
-    """The progress of an interrupted training, whose state the model then has; else none."""
-    saved = checkpoint.load() if checkpoint else None
-    if saved is None:
-        return Progress()
-    progress, state = saved
-    _begin_stage(model, train, stages, len(progress.stage_starts) - 1)
-    return progress if restore(model, state) else Progress()
+def _begin(progress: Progress, trainee: _Trainee) -> None:
+    """Note that a stage begins, with the best weights of those before, which the network has now, as its own."""
+    progress.stage_starts.append(progress.epochs + 1)
+    if progress.best_weights:
+        progress.best_weights = trainee.kept.get_weights()
 
 
-def _begin_stage(model: Any, train: Train, stages: list[Train], number: int) -> None:
-    if train.stages:
-        set_trainable(model, train.stages[number].trainable)
-    compile_model(model, stages[number])
+def _fit_on_pixels(model: Any, images: ImageSet, stage: Train, progress: Progress, watch: Watch) -> None:
+    model.fit(
+        training_data(model, images, stage, len(progress.stage_losses)),
+        validation_data=validation_data(model, images),
+        initial_epoch=progress.epochs,
+        epochs=progress.stage_starts[-1] - 1 + stage.epochs,
+        steps_per_epoch=steps_per_epoch(images, stage.batch_size),
+        callbacks=[watch.as_callback()],
+        class_weight=class_weights(images, stage),
+        shuffle=False,  # the batches are shuffled already
+        verbose=0,
+    )
 
 
-def _fit_stage(model: Any, images: ImageSet, stage: Train, progress: Progress, watch: Watch) -> None:
-    """The epochs of the stage that are still to do; epochs count on from those before."""
-    if not is_done(progress, stage):
-        model.fit(
-            training_data(model, images, stage, len(progress.stage_losses)),
-            validation_data=validation_data(model, images),
-            initial_epoch=progress.epochs,
-            epochs=progress.stage_starts[-1] - 1 + stage.epochs,
-            steps_per_epoch=steps_per_epoch(images, stage.batch_size),
-            callbacks=[watch.as_callback()],
-            class_weight=class_weights(images, stage),
-            shuffle=False,  # the batches are shuffled already
-            verbose=0,
+def _check_copies(network: Any, train: Train, name: str) -> None:
+    """Copies of images are for what is computed once of each: the features of a frozen backbone."""
+    stages = [stage.trainable for stage in train.stages]
+    if train.augmented_copies and "none" not in stages and (stages or not is_frozen(network)):
+        raise ConfigurationError(
+            f"models.{name}.train.augmented_copies: expected none, since no stage of this training has a frozen "
+            f"backbone, whose features of the copies would be computed once; received {train.augmented_copies}; "
+            "take it away, or freeze the backbone with trainable: none"
         )
-    if stage.early_stopping_patience:
-        model.set_weights(progress.best_weights)
+
+
+def _cost_of_augmentation(name: str, stage: Train, images: int) -> str:
+    return (
+        f"{name}: the backbone is frozen, but augmentation changes the images anew in every epoch: {stage.epochs} × "
+        f"{images:,} images go through the backbone; without augmentation each would once; with "
+        f"train.augmented_copies=K so would K changed copies of each, and epochs take one copy after the other"
+    )
 
 
 def stages_of(train: Train) -> list[Train]:
@@ -137,7 +244,7 @@ def _fit_sklearn(model: Any, images: ImageSet, name: str) -> Fit:
     positions = images.positions("train")
     with bar(f"training {name}", 1) as shown:
         started = time.perf_counter()
-        model.fit(images.pixels[positions], images.labels[positions])
+        model.fit(images.read(positions), images.labels[positions])
         seconds = time.perf_counter() - started
         shown.advance()
     return Fit(_history_of_one(model, images), 1, seconds, len(positions))

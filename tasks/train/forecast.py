@@ -6,9 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline_config.experiment import Model, Train, Trainable
+from pipeline_config.experiment import Compute, Model, Train, Trainable
+from pipeline_config.settings import Settings
 from tasks.train.compiling import compile_model
+from tasks.train.compute.choice import choose_policy
+from tasks.train.compute.network import for_training
+from tasks.train.compute.policy import Policy
 from tasks.train.description import Network, describe_network, training_bytes
+from tasks.train.features import is_frozen
 from tasks.train.fit import stages_of
 from tasks.train.freezing import set_trainable
 from tasks.train.layer_graph.table import LayerRow, rows_of
@@ -28,6 +33,7 @@ class StageForecast:
         trainable_parameters: number of weights that it changes.
         memory_bytes: estimate, see `description.training_bytes`.
         epoch_seconds: of one epoch over all images on this machine; None where their number is not known.
+        passes: epochs that take so long; one alone where the features of a frozen backbone are kept.
     """
 
     trainable: Trainable | None
@@ -35,11 +41,12 @@ class StageForecast:
     trainable_parameters: int
     memory_bytes: int
     epoch_seconds: float | None
+    passes: int
 
     @property
     def fit_seconds(self) -> float | None:
-        """Seconds of all epochs."""
-        return None if self.epoch_seconds is None else self.epochs * self.epoch_seconds
+        """Seconds of all epochs, those on kept features left out, which take next to nothing."""
+        return None if self.epoch_seconds is None else self.passes * self.epoch_seconds
 
 
 @dataclass(frozen=True)
@@ -58,15 +65,16 @@ class Forecast:
 
 
 def forecast(
-    model: Model, input_shape: tuple[int, int, int], num_outputs: int, num_images: int | None
+    model: Model, input_shape: tuple[int, int, int], num_outputs: int, num_images: int | None, compute: Compute
 ) -> Forecast | None:
-    """Build the model without download, look at it, and time a few steps of each stage.
+    """Build the model without download, look at it, and time a few steps of each stage, computed as in a run.
 
     Args:
         model: section of the experiment.
         input_shape: height, width, 3.
         num_outputs: number of classes.
         num_images: of an epoch; None where it is not known, and nothing is timed.
+        compute: what of the computation is set by hand.
 
     Returns:
         None for a model that is no network.
@@ -83,7 +91,7 @@ def forecast(
         return None
     layers = tuple(rows_of(built))
     stages = [
-        _forecast_stage(built, train, trainable, input_shape, num_images)
+        _forecast_stage(built, model, train, trainable, input_shape, num_images, compute)
         for train, trainable in zip(stages_of(model.train), _trainables(model.train), strict=True)
     ]
     return Forecast(network, layers, tuple(stages))
@@ -94,7 +102,13 @@ def _trainables(train: Train) -> list[Trainable | None]:
 
 
 def _forecast_stage(
-    built: Any, train: Train, trainable: Trainable | None, input_shape: tuple[int, int, int], num_images: int | None
+    built: Any,
+    model: Model,
+    train: Train,
+    trainable: Trainable | None,
+    input_shape: tuple[int, int, int],
+    num_images: int | None,
+    compute: Compute,
 ) -> StageForecast:
     if trainable is not None:
         set_trainable(built, trainable)
@@ -102,14 +116,18 @@ def _forecast_stage(
     assert network is not None  # it was one before
     seconds = None
     if num_images is not None:
-        seconds = _step_seconds(built, train, input_shape) * num_images / train.batch_size
+        of_stage = model.model_copy(update={"train": train})
+        policy, _ = choose_policy(built, of_stage, input_shape[:2], num_images, compute, Settings().cache)
+        seconds = _step_seconds(built, policy, train, input_shape) * num_images / train.batch_size
     memory = training_bytes(network, train.batch_size, train.optimizer)
-    return StageForecast(trainable, train.epochs, network.trainable_parameters, memory, seconds)
+    passes = 1 if is_frozen(built) and not train.augmentation else train.epochs
+    return StageForecast(trainable, train.epochs, network.trainable_parameters, memory, seconds, passes)
 
 
-def _step_seconds(built: Any, train: Train, input_shape: tuple[int, int, int]) -> float:
+def _step_seconds(built: Any, policy: Policy, train: Train, input_shape: tuple[int, int, int]) -> float:
     """Median of a few training steps on random pixels."""
-    compile_model(built, train)
+    built = for_training(built, policy)
+    compile_model(built, train, jit=policy.jit)
     pixels = np.random.default_rng(0).integers(0, 256, (train.batch_size, *input_shape), dtype=np.uint8)
     batch = random_batch(built, pixels)
     built.train_on_batch(*batch)  # traces the graph

@@ -3,12 +3,17 @@
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from pipeline_config.errors import ConfigurationError
 from pipeline_config.experiment import Model
 from pipeline_config.signature import checked_options
 from tasks import plugins
+from tasks.input_pipeline import ImageSet
 from tasks.train import families
 from tasks.train.freezing import set_trainable
+
+_SAMPLE = 5_000  # images that a family may adapt to
 
 
 def family_names() -> list[str]:
@@ -59,6 +64,21 @@ def build_model(model: Model, input_shape: tuple[int, int, int], num_outputs: in
     for number, stage in reversed(list(enumerate(model.train.stages, 1))):  # leaves it as the first stage wants it
         set_trainable(network, stage.trainable, f"models.{model.name}.train.stages: stage {number}: trainable")
     return network
+
+
+def adapt_model(model: Model, network: Any, images: ImageSet) -> None:
+    """Set what a family derives from training images before the fit, as a whitening; for most families nothing.
+
+    Args:
+        model: section of the experiment.
+        network: built, and not fitted yet.
+        images: a sample of the training rows is used, drawn by the seed.
+    """
+    family, _ = checked_params(model)
+    if hasattr(family, "adapt"):
+        positions = images.positions("train")
+        sample = np.random.default_rng(model.train.seed).permutation(positions)[:_SAMPLE]
+        family.adapt(network, images.pixels[np.sort(sample)])
 
 
 def _check_classes(model: Model, params: dict[str, Any], num_outputs: int) -> None:

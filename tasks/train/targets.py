@@ -31,17 +31,17 @@ def training_data(network: Any, images: ImageSet, train: Train, first_epoch: int
     """
     heads = head_sizes(network)
     if "box" in heads:
-        _check_boxes(images)
+        check_boxes(images)
     augment = augment_with(train.augmentation) if train.augmentation else None
     batches = training_batches(images, train.batch_size, train.seed, augment, first_epoch, "box" in heads)
-    return batches.map(_targets(heads, train.label_smoothing))
+    return batches.map(targets_of(heads, train.label_smoothing))
 
 
 def validation_data(network: Any, images: ImageSet) -> Any:
     """One ordered pass over the validation images; labels are not smoothed, so that losses compare."""
     heads = head_sizes(network)
     batches = ordered_batches(images, "validation", BATCH_SIZE, with_boxes="box" in heads)
-    return batches.map(_targets(heads, 0.0))
+    return batches.map(targets_of(heads, 0.0))
 
 
 def random_batch(network: Any, pixels: Any) -> tuple[Any, Any]:
@@ -52,7 +52,7 @@ def random_batch(network: Any, pixels: Any) -> tuple[Any, Any]:
         pixels: `(batch, height, width, 3)` uint8.
     """
     labels, boxes = np.zeros(len(pixels), np.int64), np.full((len(pixels), 4), 0.5, np.float32)
-    batch: tuple[Any, Any] = _targets(head_sizes(network), 0.0)(pixels, labels, boxes)
+    batch: tuple[Any, Any] = targets_of(head_sizes(network), 0.0)(pixels, labels, boxes)
     return batch
 
 
@@ -65,8 +65,12 @@ def class_weights(images: ImageSet, train: Train) -> dict[int, float] | None:
     return dict(zip(labels.tolist(), weights.tolist(), strict=True))
 
 
-def _check_boxes(images: ImageSet) -> None:
-    """Every image that has a split needs a box, those to test with as well."""
+def check_boxes(images: ImageSet) -> None:
+    """Every image that has a split needs a box, those to test with as well.
+
+    Raises:
+        DataError: some have none.
+    """
     splits = images.rows["split"]
     without = splits.iloc[np.flatnonzero(np.isnan(images.boxes).any(axis=1))].value_counts()
     if without.empty:
@@ -78,8 +82,13 @@ def _check_boxes(images: ImageSet) -> None:
     )
 
 
-def _targets(heads: dict[str, int], smoothing: float) -> Any:
-    """A function of pixels, labels and, where there is a box head, boxes."""
+def targets_of(heads: dict[str, int], smoothing: float) -> Any:
+    """A function of inputs, labels and, where there is a box head, boxes: the inputs, and what each head is to give.
+
+    Args:
+        heads: of `head_sizes`.
+        smoothing: share of each label that is spread alike over all classes.
+    """
     import tensorflow as tf
 
     def change(pixels: Any, labels: Any, boxes: Any = None) -> tuple[Any, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 from prefect import task
 from prefect.client.schemas.objects import State, TaskRun
 
-from pipeline_config.experiment import Model
+from pipeline_config.experiment import Compute, Model
 from pipeline_config.settings import Settings
 from tasks import tracking
 from tasks.disk import is_disk_full
@@ -14,11 +14,11 @@ from tasks.progress import say
 from tasks.records import Manifest, TrainedModel
 from tasks.tracking import RunTags
 from tasks.train.checkpoint import open_checkpoint
+from tasks.train.computed import fit_planned, plan
 from tasks.train.cross_validation import cross_validate
-from tasks.train.fit import fit_model
 from tasks.train.looks import log_looks
 from tasks.train.outcome import log_fit, log_settings, measure_fit
-from tasks.train.registry import build_model, cost_warning
+from tasks.train.registry import adapt_model, build_model, cost_warning
 
 _EXAMPLES = 2
 
@@ -36,7 +36,7 @@ def _may_pass(task: Any, task_run: TaskRun, state: State[Any]) -> bool:  # noqa:
     retry_delay_seconds=5,
     retry_condition_fn=_may_pass,
 )
-def train_model(model: Model, manifest: Manifest, tags: RunTags, parent_run_id: str) -> TrainedModel:
+def train_model(model: Model, manifest: Manifest, tags: RunTags, parent_run_id: str, compute: Compute) -> TrainedModel:
     """Fit one model, on every fold first, log it with its curves, and choose nothing by test rows."""
     import keras
 
@@ -45,13 +45,15 @@ def train_model(model: Model, manifest: Manifest, tags: RunTags, parent_run_id: 
         log_settings(run_id, model)
         images = open_image_set(manifest, settings.cache)
         _warn_of_cost(run_id, model, images, manifest)
-        of_folds = cross_validate(model, images, manifest, tags, run_id)
+        of_folds = cross_validate(model, images, manifest, tags, run_id, compute)
         tracking.log_metrics(run_id, of_folds)
         keras.utils.clear_session()  # else the graphs of the models before stay in memory
         network = build_model(model, (*manifest.image_size, 3), len(manifest.class_names))
         log_looks(run_id, model, network, images, manifest.class_names, settings.cache)
-        with open_checkpoint(settings.cache / "training", model, manifest.digest, manifest.image_size) as kept:
-            fit = fit_model(network, images, model.train, model.name, kept)
+        adapt_model(model, network, images)
+        policy = plan(run_id, network, model, images, compute)
+        with open_checkpoint(settings.cache / "training", model, manifest.digest, manifest.image_size, policy) as kept:
+            fit = fit_planned(network, policy, images, model, model.name, kept)
             log_fit(run_id, model.name, fit, settings.cache)
             model_id = _log_network(run_id, network, images)
             metrics = measure_fit(network, images, manifest.class_names, fit)

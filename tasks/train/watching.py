@@ -31,6 +31,7 @@ class Watch:
 
     Attributes:
         model: compiled for the stage.
+        kept: whose weights the best weights and the checkpoint are: the model, or one that it is part of.
         progress: of the whole training; gets every epoch that ends.
         stage: its settings.
         steps: batches of an epoch.
@@ -42,6 +43,7 @@ class Watch:
     """
 
     model: Any
+    kept: Any
     progress: Progress
     stage: Train
     steps: int
@@ -58,12 +60,33 @@ class Watch:
         return keras.callbacks.LambdaCallback(
             on_train_batch_begin=lambda batch, **_: self._begin_step(batch),
             on_train_batch_end=lambda batch, logs: self._end_step(batch, logs["loss"]),
-            on_epoch_end=lambda epoch, logs: self._end_epoch(epoch, named(logs)),
+            on_epoch_end=lambda _, logs: self._end_epoch(named(logs)),
         )
 
-    def _begin_step(self, batch: int) -> None:
+    def rates_of_epoch(self) -> list[float]:
+        """The learning rate of every step of the coming epoch."""
+        return [self._rate(batch) for batch in range(self.steps)]
+
+    def end_epoch_of_one_piece(self, logs: dict[str, float]) -> None:
+        """The same for an epoch that ran without callbacks.
+
+        Args:
+            logs: loss and metrics by Keras's names, those of validation with `val_`.
+
+        Raises:
+            DarkroomError: a loss became infinite or not a number.
+        """
+        self.rate = self._rate(self.steps - 1)
+        self.shown.advance(self.steps)
+        _check_finite(self.name, "training", logs["loss"], f"a step of epoch {self.progress.epochs + 1}")
+        self._end_epoch(named(logs))
+
+    def _rate(self, batch: int) -> float:
         losses = self.progress.stage_losses
-        rate = learning_rate(self.stage, len(losses) * self.steps + batch, self.steps, losses)
+        return learning_rate(self.stage, len(losses) * self.steps + batch, self.steps, losses)
+
+    def _begin_step(self, batch: int) -> None:
+        rate = self._rate(batch)
         if rate != self.rate:
             self.model.optimizer.learning_rate = self.rate = rate
 
@@ -71,17 +94,17 @@ class Watch:
         self.shown.advance()
         _check_finite(self.name, "training", loss, f"step {batch + 1} of an epoch")
 
-    def _end_epoch(self, epoch: int, logs: dict[str, float]) -> None:
-        progress = self.progress
+    def _end_epoch(self, logs: dict[str, float]) -> None:
+        progress, epoch = self.progress, self.progress.epochs
         _check_finite(self.name, "validation", logs["val_loss"], f"the end of epoch {epoch + 1}")
         for metric, value in {**logs, "learning_rate": self.rate}.items():
             progress.history.setdefault(metric, []).append(float(value))
         progress.seconds += time.perf_counter() - self.started
         self.started = time.perf_counter()
         if self.stage.early_stopping_patience and lowest(progress.history["val_loss"]) == epoch:
-            progress.best_weights = self.model.get_weights()
+            progress.best_weights = self.kept.get_weights()
         if self.checkpoint:
-            self.checkpoint.save(progress, self.model)
+            self.checkpoint.save(progress, self.kept)
         self.shown.note(_told(epoch + 1, len(progress.stage_starts), logs))
         self.model.stop_training = is_done(progress, self.stage)
 

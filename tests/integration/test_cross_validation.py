@@ -4,6 +4,7 @@ import hashlib
 import math
 import os
 import statistics
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ import pytest
 from PIL import Image
 
 from pipeline_config.errors import DarkroomError
-from pipeline_config.experiment import Model, Split, Train
+from pipeline_config.experiment import Compute, Model, Split, Train
 from pipeline_config.settings import Settings
 
 CLASSES = ("0", "1", "2")
@@ -58,7 +59,7 @@ def write_digits(folder: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def done(tmp_path_factory: pytest.TempPathFactory, new_home: Callable[[Path], Path]) -> Any:
     """Both models with folds, the network fitted without any, and one whose loss is lost; and MLflow."""
     import mlflow
 
@@ -73,17 +74,18 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Any:
     manifest = split_dataset.fn(write_digits(folder), Split(test=4, validation=4, folds=FOLDS))
     tags = RunTags("folds", "c" * 64, None, manifest.digest, manifest.test_digest)
     with (
-        mock.patch.dict(os.environ, DARKROOM_HOME=str(folder / "home")),
+        mock.patch.dict(os.environ, DARKROOM_HOME=str(new_home(folder / "home"))),
         mock.patch("tasks.train.cross_validation.fit_model", wraps=fit.fit_model) as fitted,
     ):
         Settings().cache.mkdir(parents=True)
         with run("pipeline", "pipeline", tags) as pipeline:
-            cnn = train_model.fn(CNN, manifest, tags, pipeline)
+            cnn = train_model.fn(CNN, manifest, tags, pipeline, Compute())
             with run("train", "svm", tags, pipeline) as svm_id:
                 images = open_image_set(manifest, Settings().cache)
-                svm = SimpleNamespace(run_id=svm_id, metrics=cross_validate(SVM, images, manifest, tags, svm_id))
+                metrics = cross_validate(SVM, images, manifest, tags, svm_id, Compute())
+                svm = SimpleNamespace(run_id=svm_id, metrics=metrics)
             with pytest.raises(DarkroomError) as caught:
-                train_model.fn(LOST, manifest, tags, pipeline)
+                train_model.fn(LOST, manifest, tags, pipeline, Compute())
         client = mlflow.MlflowClient(Settings().tracking_uri)
     return SimpleNamespace(
         client=client,
@@ -182,7 +184,7 @@ def test_without_folds_nothing_is_fitted_or_logged(done):
     from tasks.train.cross_validation import cross_validate
 
     unfolded = replace(done.images, rows=done.images.rows.assign(fold=pd.NA))
-    assert cross_validate(CNN, unfolded, done.manifest, done.tags, done.cnn.run_id) == {}
+    assert cross_validate(CNN, unfolded, done.manifest, done.tags, done.cnn.run_id, Compute()) == {}
 
 
 def test_a_fold_that_fails_ends_failed_and_its_model_with_it(done):

@@ -190,8 +190,8 @@ def test_wrong_value_of_an_override_names_the_override(refusal):
 @pytest.mark.parametrize(
     ("override", "key", "allowed", "meant"),
     [
-        ("trian={}", "trian", "dataset, evaluation, models, name, promotion, split, train, validation", "train"),
-        ("train.epoch=3", "train.epoch", "augmentation, batch_size, class_weights,", "epochs"),
+        ("trian={}", "trian", "dataset, evaluation, execution, models, name, promotion, split, train, validation", "train"),
+        ("train.epoch=3", "train.epoch", "augmentation, augmented_copies, batch_size, class_weights,", "epochs"),
         (
             "train.stages=[{trainable: all, epochs: 1, learning_rate: 1, optimiser: sgd}]",
             "train.stages.0.optimiser",
@@ -203,7 +203,7 @@ def test_wrong_value_of_an_override_names_the_override(refusal):
         ("validation.min_sid=8", "validation.min_sid", "max_quarantined, max_side,", "min_side"),
         ("promotion.metrics=x", "promotion.metrics", "metric, mode, thresholds", "metric"),
         ("models.cnn.parms={}", "models.cnn.parms", "family, name, params, train", "params"),
-        ("models.svm.train.sed=1", "models.svm.train.sed", "augmentation, batch_size,", "seed"),
+        ("models.svm.train.sed=1", "models.svm.train.sed", "augmentation, augmented_copies, batch_size,", "seed"),
         ("models.cnn.train.augmentation={flip: 1}", "models.cnn.train.augmentation.flip", "height_shift,", None),
     ],
 )

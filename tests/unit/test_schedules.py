@@ -28,6 +28,11 @@ def test_one_cycle_rises_for_three_tenths_and_falls_to_almost_nothing(step, expe
     assert rate(step, schedule="one_cycle") == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize(("step", "expected"), [(0, 0.002), (2.3, 0.006), (4.6, 0.01), (12.3, 0.005), (20, 0)])
+def test_triangular_rises_from_a_fifth_for_23_hundredths_and_falls_in_a_straight_line(step, expected):
+    assert rate(step, schedule="triangular") == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(
     ("losses", "reductions"),
     [([], 0), ([3, 2, 1], 0), ([1, 2, 2], 1), ([1, 1, 1], 1), ([1, 2, 2, 2, 2], 2), ([1, 2, 0.5, 2, 0.5], 1)],
@@ -39,7 +44,7 @@ def test_rate_falls_to_a_fifth_after_so_many_epochs_without_a_lower_loss(losses,
 
 
 @given(
-    schedule=st.sampled_from(["constant", "cosine", "one_cycle", "reduce_on_plateau"]),
+    schedule=st.sampled_from(["constant", "cosine", "one_cycle", "triangular", "reduce_on_plateau"]),
     epochs=st.integers(1, 9),
     steps=st.integers(1, 30),
     data=st.data(),

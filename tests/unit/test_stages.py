@@ -106,8 +106,8 @@ def test_each_stage_has_its_own_learning_rate_and_optimiser(section, images):
     model = section(stages, optimizer="rmsprop")
     network, used = build_model(model, SHAPE, 3), []
 
-    def compile_model(network, train):
-        fitting_compile(network, train)
+    def compile_model(network, train, **options):
+        fitting_compile(network, train, **options)
         used.append((type(network.optimizer).__name__, pytest.approx(float(network.optimizer.learning_rate))))
 
     fitting_compile = fitting.compile_model

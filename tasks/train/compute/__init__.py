@@ -1,0 +1,1 @@
+"""How a network is computed in its training: precision, fused kernels, compilation, threads."""

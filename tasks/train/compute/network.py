@@ -1,0 +1,74 @@
+"""The network that is trained, made from the one that is saved, and its weights brought back."""
+
+from dataclasses import replace
+from typing import Any
+
+from tasks.train.compute.batch_normalization import fused_batch_normalization
+from tasks.train.compute.policy import Policy
+from tasks.train.freezing import find_backbone, keep_in_inference_mode
+from tasks.train.layer_graph.calls import is_model
+
+# Only what works on feature maps. Dense layers, poolings to a vector, losses and the softmax stay in float32: they cost
+# little, and their rounding would be seen.
+_IN_BFLOAT16 = {
+    *("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "BatchNormalization", "Activation", "ReLU", "LeakyReLU"),
+    *("MaxPooling2D", "AveragePooling2D", "ZeroPadding2D", "Add", "Multiply", "Concatenate", "Dropout"),
+}
+
+
+def for_training(network: Any, policy: Policy) -> Any:
+    """A copy of a network to be trained as the policy says.
+
+    Args:
+        network: a Keras model of standard layers, in float32.
+        policy: of its computation.
+
+    Returns:
+        A Keras model with weights of its own, equal and in the same order: `take_weights` brings them back.
+    """
+    import keras
+
+    # What is set once and not trained, as a whitening, stays exact: its differences of near numbers are its meaning.
+    exact = [layer for layer in network.layers if not layer.trainable]
+
+    def copy(layer: Any) -> Any:
+        return _copy(layer, replace(policy, dtype="float32") if layer in exact else policy)
+
+    copied = keras.models.clone_model(network, clone_function=copy, recursive=True)
+    copied.set_weights(network.get_weights())
+    if any(map(is_model, copied.layers)):
+        keep_in_inference_mode(find_backbone(copied))
+    if hasattr(network, "box_weight"):
+        copied.box_weight = network.box_weight
+    return copied
+
+
+def take_weights(network: Any, trained: Any) -> None:
+    """Give the network that is saved the weights of its copy after the training."""
+    network.set_weights(trained.get_weights())
+
+
+def _can_be_fused(layer: Any) -> bool:
+    """Whether it is a batch normalisation over the channels of a feature map."""
+    return type(layer).__name__ == "BatchNormalization" and _makes_maps(layer) and layer.axis in (-1, 3)
+
+
+def _in_bfloat16(layer: Any, policy: Policy) -> bool:
+    if policy.dtype != "bfloat16" or type(layer).__name__ not in _IN_BFLOAT16 or not _makes_maps(layer):
+        return False
+    return getattr(getattr(layer, "activation", None), "__name__", None) != "softmax"
+
+
+def _makes_maps(layer: Any) -> bool:
+    """Whether the output is `(batch, rows, columns, channels)`."""
+    return len(getattr(layer.output, "shape", ())) == 4
+
+
+def _copy(layer: Any, policy: Policy) -> Any:
+    """A layer or operation with the same settings; a network's clone has its weights set afterwards."""
+    config = layer.get_config()
+    if _in_bfloat16(layer, policy):
+        config["dtype"] = "mixed_bfloat16"
+    fused = policy.fused_batch_normalization and _can_be_fused(layer)
+    kind = fused_batch_normalization() if fused else type(layer)
+    return kind.from_config(config)

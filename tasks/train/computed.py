@@ -1,0 +1,53 @@
+"""A network's training on this machine: its policy chosen and logged, its weights brought back to what is saved."""
+
+from typing import Any
+
+from pipeline_config.experiment import Compute, Model
+from pipeline_config.settings import Settings
+from tasks import tracking
+from tasks.input_pipeline import ImageSet
+from tasks.progress import say
+from tasks.train.checkpoint import Checkpoint
+from tasks.train.compute.choice import choose_policy
+from tasks.train.compute.network import for_training, take_weights
+from tasks.train.compute.policy import Policy
+from tasks.train.feature_cache import FeatureCache
+from tasks.train.fit import Fit, fit_model
+
+
+def plan(run_id: str, network: Any, model: Model, images: ImageSet, compute: Compute) -> Policy | None:
+    """The policy, also in the run's params and told with its reason; None for a model that is no network.
+
+    Args:
+        run_id: of the run that the training belongs to.
+        network: as its first stage finds it.
+        model: its section.
+        images: to train with.
+        compute: what is set by hand.
+    """
+    if hasattr(network, "predict_proba"):
+        return None
+    height, width = images.pixels.shape[1:3]
+    count = len(images.positions("train"))
+    policy, reason = choose_policy(network, model, (height, width), count, compute, Settings().cache)
+    tracking.log_params(run_id, {"compute": policy.settings})
+    tracking.set_tags(run_id, {"darkroom.compute": reason})
+    say(f"{model.name} is trained in {reason}")
+    return policy
+
+
+def fit_planned(
+    network: Any, policy: Policy | None, images: ImageSet, model: Model, name: str, checkpoint: Checkpoint | None
+) -> Fit:
+    """Fit in place, as `fit_model`, which tells what is raised; a network by a copy that is computed by the policy."""
+    import keras
+
+    if policy is None:
+        return fit_model(network, images, model.train, name)
+    settings = Settings()
+    features = FeatureCache(settings.features, settings.feature_cache_bytes)
+    keras.utils.set_random_seed(model.train.seed)  # a measurement may have drawn from it, and need not be made again
+    trained = for_training(network, policy)
+    fit = fit_model(trained, images, model.train, name, checkpoint, features, jit=policy.jit)
+    take_weights(network, trained)
+    return fit
