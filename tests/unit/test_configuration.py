@@ -190,7 +190,12 @@ def test_wrong_value_of_an_override_names_the_override(refusal):
 @pytest.mark.parametrize(
     ("override", "key", "allowed", "meant"),
     [
-        ("trian={}", "trian", "dataset, evaluation, execution, models, name, promotion, split, train, validation", "train"),
+        (
+            "trian={}",
+            "trian",
+            "dataset, evaluation, execution, models, name, promotion, split, train, validation",
+            "train",
+        ),
         ("train.epoch=3", "train.epoch", "augmentation, augmented_copies, batch_size, class_weights,", "epochs"),
         (
             "train.stages=[{trainable: all, epochs: 1, learning_rate: 1, optimiser: sgd}]",
