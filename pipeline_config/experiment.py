@@ -188,6 +188,9 @@ class Train(Section):
     weight_decay: float = Field(
         0.0, ge=0, lt=1, description="each step takes this times the learning rate of every weight away from it"
     )
+    bias_rate: float = Field(
+        1.0, gt=0, description="learning rate of batch normalisation's offsets, in times of all others'"
+    )
     stages: tuple[Stage, ...] = Field(
         (), description="one after the other, instead of epochs and learning_rate; for families with a backbone"
     )

@@ -10,6 +10,7 @@ def make_optimizer(train: Train) -> Any:
     """A fresh Keras optimizer; its learning rate is set anew before every step, see `schedules.py`.
 
     Weight decay is decoupled from the gradient (Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019).
+    `bias_rate` is airbench94's `bias_scaler` (Jordan 2024, arXiv:2404.00498).
     """
     import keras
 
@@ -18,4 +19,18 @@ def make_optimizer(train: Train) -> Any:
         "rmsprop": keras.optimizers.RMSprop,
         "sgd": partial(keras.optimizers.SGD, momentum=0.9, nesterov=True),
     }
-    return optimizers[train.optimizer](train.learning_rate, weight_decay=train.weight_decay or None)
+    optimizer = optimizers[train.optimizer](train.learning_rate, weight_decay=train.weight_decay or None)
+    if train.bias_rate != 1:
+        _hurry_offsets(optimizer, train.bias_rate)
+    return optimizer
+
+
+def _hurry_offsets(optimizer: Any, factor: float) -> None:
+    """Let batch normalisation's offsets learn at so many times the rate of all else."""
+    update = optimizer.update_step
+
+    def update_step(gradient: Any, variable: Any, learning_rate: Any) -> None:
+        is_offset = variable.name.endswith("beta:0")  # TensorFlow's own variable, whose name ends with Keras's
+        update(gradient, variable, learning_rate * factor if is_offset else learning_rate)
+
+    optimizer.update_step = update_step

@@ -150,3 +150,26 @@ def test_weight_decay_takes_its_share_times_the_rate_of_a_weight_without_gradien
     made = make_optimizer(Train(optimizer=optimizer, learning_rate=0.5, weight_decay=decay))
     made.apply([keras.ops.zeros(1)], [weight])
     assert float(weight[0]) == pytest.approx(expected, rel=1e-6)
+
+
+def test_offsets_alone_learn_at_the_bias_rate():
+    import keras
+
+    def moved(**settings):
+        pixels = keras.Input((4, 4, 2))
+        x = keras.layers.BatchNormalization()(keras.layers.Conv2D(2, 1, kernel_initializer="ones")(pixels))
+        network = keras.Model(pixels, keras.layers.Dense(2, kernel_initializer="ones")(keras.layers.Flatten()(x)))
+        network.compile(
+            make_optimizer(Train(optimizer="sgd", learning_rate=0.001, **settings)), "mse", jit_compile=False
+        )
+        before = network.get_weights()
+        images = np.random.default_rng(0).normal(size=(8, 4, 4, 2)).astype(np.float32)
+        network.train_on_batch(images, images[:, 0, 0] + 1)
+        paths = [variable.path.rpartition("/")[2] for variable in network.weights]
+        return paths, [after - old for after, old in zip(network.get_weights(), before, strict=True)]
+
+    paths, plain = moved()
+    _, hurried = moved(bias_rate=64)
+    for path, one, other in zip(paths, plain, hurried, strict=True):
+        np.testing.assert_allclose(other, one * (64 if path == "beta" else 1), atol=1e-6)
+    assert "beta" in paths
