@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +20,7 @@ from unittest import mock
 import hypothesis
 import psutil
 import pytest
+from filelock import FileLock
 
 from pipeline_config.settings import configure_environment
 
@@ -34,6 +35,18 @@ TELEMETRY_OFF = {
 # The first example of a test often imports a library, and machines are shared.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
+MAKE_DATABASES = """
+from pipeline_config.settings import configure_environment
+
+configure_environment()
+from flows.prefect_server import TemporaryServer
+from tasks import tracking
+
+server = TemporaryServer()
+server.start()
+tracking.open_store()
+server.stop()
+"""
 TEST_DATA = Path(os.environ.get("DARKROOM_TEST_DATA", REPOSITORY.parent / "shared" / "data")).absolute()
 
 
@@ -266,17 +279,58 @@ def darkroom(tmp_path_factory: pytest.TempPathFactory) -> Command:
 
 
 @pytest.fixture(scope="session")
+def new_home(tmp_path_factory: pytest.TempPathFactory, darkroom: Command) -> Callable[[Path], Path]:
+    """`new_home(folder / "home")`: a home that has its databases already, copied from those made once for all tests.
+
+    MLflow and Prefect take seconds to make each. That commands make their own is seen in the digits' home.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+
+    def make(home: Path) -> Path:
+        with FileLock(shared / "databases.lock"):
+            if not (shared / "databases").exists():
+                _make_databases(darkroom, Path(tempfile.mkdtemp(dir=shared))).rename(shared / "databases")
+        return Path(shutil.copytree(shared / "databases", home))
+
+    return make
+
+
+def _make_databases(darkroom: Command, home: Path) -> Path:
+    """The folder, which must be there, since Prefect makes only its own in it; now with the databases of both."""
+    with darkroom.start_other([sys.executable, "-c", MAKE_DATABASES], home=home) as running:
+        finished = running.wait(240)
+    assert finished.code == 0, finished.stderr
+    return home
+
+
+@pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory, darkroom: Command) -> SimpleNamespace:
-    """Two runs in one home: the experiment as it is shipped, and again with one epoch."""
-    home = tmp_path_factory.mktemp("digits") / "home"
+    """Two runs in one home: the experiment as it is shipped, and again with one epoch.
+
+    The first has the machine to itself; beside the second its data are prepared and checked, each in another home.
+    """
+    folder = tmp_path_factory.mktemp("digits")
+    home = folder / "home"
     load = os.getloadavg()[0]
     first = darkroom("run", "digits", "--json", home=home, timeout=400)
     assert first.code == 0, first.stderr
     seconds = first.answer["seconds"]
     fits = sum(model["metrics"]["fit_seconds"] for model in first.answer["models"])
     print(f"\ndigits: load {load:.1f} at the start, {first.seconds:.1f} s by the clock, fits {fits:.1f} s, {seconds}")
-    second = darkroom("run", "digits", "--set", "train.epochs=1", "--json", home=home, timeout=400)
-    return SimpleNamespace(home=home, load=load, first=first, second=second, overhead=seconds["total"] - fits)
+    later = {
+        "second": (home, "run", "digits", "--set", "train.epochs=1"),
+        "prepared": (folder / "prepared", "prepare", "digits"),
+        "checked": (folder / "checked", "check", "digits"),
+    }
+    with ExitStack() as started:
+        running = {
+            name: started.enter_context(darkroom.start(*words, "--json", home=place))
+            for name, (place, *words) in later.items()
+        }
+        done = {name: one.wait(400) for name, one in running.items()}
+    return SimpleNamespace(home=home, folder=folder, load=load, first=first, overhead=seconds["total"] - fits, **done)
 
 
 @pytest.fixture(scope="session")

@@ -94,30 +94,23 @@ def test_a_weak_model_that_is_proposed_by_hand_is_refused_with_code_4(digits, cl
     assert int(client.get_registered_model("digits").aliases["champion"]) == 1
 
 
-def test_a_run_that_is_not_there_cannot_be_proposed(digits, darkroom):
-    proposed = darkroom("promote", "0123456789abcdef", "--json", home=digits.home)
-    assert proposed.code == 2, proposed.stderr
-    assert "no run 0123456789abcdef" in proposed.answer["error"]
-
-
 def test_the_same_data_have_the_same_digest_in_every_run(digits):
     assert digits.second.answer["data_digest"] == digits.first.answer["data_digest"]
 
 
-def test_prepare_finds_the_same_data_and_trains_nothing(digits, home, darkroom):
-    finished = darkroom("prepare", "digits", "--json", home=home)
-    assert finished.code == 0, finished.stderr
-    assert finished.answer["data_digest"] == digits.first.answer["data_digest"]
-    assert not list(home.glob("artifacts/*"))
+def test_prepare_finds_the_same_data_and_trains_nothing(digits):
+    assert digits.prepared.code == 0, digits.prepared.stderr
+    assert digits.prepared.answer["data_digest"] == digits.first.answer["data_digest"]
+    assert (digits.folder / "prepared").exists()
+    assert not list((digits.folder / "prepared").glob("artifacts/*"))
 
 
-def test_check_names_every_model_with_its_parameters_and_writes_nothing(digits, home, darkroom):
-    finished = darkroom("check", "digits", "--json", home=home)
-    assert finished.code == 0, finished.stderr
+def test_check_names_every_model_with_its_parameters_and_writes_nothing(digits):
+    assert digits.checked.code == 0, digits.checked.stderr
     counted = {model["name"]: model["metrics"]["parameters"] for model in digits.first.answer["models"]}
-    found = {model["name"]: model["parameters"] for model in finished.answer["models"]}
+    found = {model["name"]: model["parameters"] for model in digits.checked.answer["models"]}
     assert found == {**counted, "svm": None}
-    assert not home.exists()
+    assert not (digits.folder / "checked").exists()
 
 
 @pytest.mark.parametrize(

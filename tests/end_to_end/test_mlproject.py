@@ -4,6 +4,7 @@ import os
 import shutil
 import sqlite3
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ import yaml
 
 TINY = {
     "name": "tiny_digits",
-    "dataset": {"source": "digits"},
+    "dataset": {"source": "digits", "images_per_class": 60},
     "models": [{"name": "svm", "family": "linear_svm"}],
     "train": {"epochs": 1},
     "promotion": {"thresholds": {"test_accuracy": 0.9}},
@@ -27,24 +28,24 @@ HOW = ["from_the_project_s_folder", "from_elsewhere", "with_the_home_s_database_
 
 @pytest.fixture(scope="module")
 def mlflow_runs(
-    tmp_path_factory: pytest.TempPathFactory, darkroom: Any, repository: Path
+    tmp_path_factory: pytest.TempPathFactory, darkroom: Any, new_home: Callable[[Path], Path], repository: Path
 ) -> dict[str, SimpleNamespace]:
     """The entry point main, run side by side in three ways, each with a home and a copy of the project of its own.
 
-    The copy has the files that MLflow reads; the code is the installed one.
+    The copy has the files that MLflow reads; the code is the installed one. From elsewhere MLflow finds its own
+    database in the folder already.
     """
     with ExitStack() as started:
         running = {}
         for how in HOW:
             folder = tmp_path_factory.mktemp(how)
-            home, project = folder / "home", copy_project(repository, folder / "project")
+            home, project = new_home(folder / "home"), copy_project(repository, folder / "project")
             command = [sys.executable, "-m", "mlflow", "run", str(project), "-e", "main"]
             command += ["-P", f"experiment={project / 'tiny.yaml'}", "--env-manager", "local"]
             variables = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
             if how == "with_the_home_s_database_named":
                 variables["MLFLOW_TRACKING_URI"] = f"sqlite:///{home}/mlflow.db"
-                home.mkdir()
-            cwd = project if how == "from_the_project_s_folder" else None
+            cwd = project if how == "from_the_project_s_folder" else new_home(folder / "elsewhere")
             running[how] = started.enter_context(darkroom.start_other(command, home=home, cwd=cwd, **variables))
         return {
             how: SimpleNamespace(finished=one.wait(300), home=one.home, project=one.home.with_name("project"))

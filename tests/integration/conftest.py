@@ -1,5 +1,6 @@
 """Real servers, and small pictures whose two classes anything can learn."""
 
+import json
 import os
 import shutil
 import signal
@@ -7,10 +8,13 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -67,14 +71,17 @@ def write_experiment() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator["Server"]:
+def mlflow_server(
+    tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int], new_home: Callable[[Path], Path]
+) -> Iterator["Server"]:
     """An MLflow server with a database and artifacts of its own."""
     folder = tmp_path_factory.mktemp("mlflow-server")
+    home = new_home(folder / "home")
     address = f"http://127.0.0.1:{(port := free_port())}"
     command = ["mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port)]
     command += [
         "--backend-store-uri",
-        f"sqlite:///{folder}/mlflow.db",
+        f"sqlite:///{home}/mlflow.db",
         "--artifacts-destination",
         f"{folder}/artifacts",
     ]
@@ -83,12 +90,15 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[
 
 
 @pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator["Server"]:
+def prefect_server(
+    tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int], new_home: Callable[[Path], Path]
+) -> Iterator["Server"]:
     """A Prefect server with a home of its own; `url` is what `PREFECT_API_URL` takes."""
     folder = tmp_path_factory.mktemp("prefect-server")
+    home = new_home(folder / "home")
     address = f"http://127.0.0.1:{(port := free_port())}/api"
     command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"]
-    with _serving(command, folder, PREFECT_HOME=str(folder)) as process:
+    with _serving(command, folder, PREFECT_HOME=str(home / "prefect")) as process:
         yield Server(address, f"{address}/health", process, folder)
 
 
@@ -107,15 +117,54 @@ def prefect_url(prefect_server: "Server", wait_until: Callable[..., Any]) -> str
     return prefect_server.url
 
 
-@pytest.fixture
-def on_prefect(prefect_url: str) -> Iterator[None]:
-    """Flows that the test itself runs are known to the Prefect server, told before the server may end."""
+@contextmanager
+def _known_to(prefect_url: str) -> Iterator[None]:
     from prefect.events.worker import EventsWorker
     from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
     with temporary_settings({PREFECT_API_URL: prefect_url, PREFECT_LOGGING_TO_API_ENABLED: False}):
         yield
         EventsWorker.drain_all(timeout=10)
+
+
+@pytest.fixture
+def on_prefect(prefect_url: str) -> Iterator[None]:
+    """Flows that the test itself runs are known to the Prefect server, told before the server may end."""
+    with _known_to(prefect_url):
+        yield
+
+
+@pytest.fixture(scope="session")
+def darkroom_here(prefect_url: str) -> Callable[..., Any]:
+    """`darkroom_here("prepare", file, home=…)`: the command in this process, which has its imports already; its exit
+    code, the answer of `--json`, and what people are told without it.
+
+    For what a command does. That it ends alone, and prints nothing else, is seen only in a process of its own.
+    """
+    from typer.testing import CliRunner
+
+    from flows.cli import app
+    from tasks.progress import console
+
+    def run(*arguments: str | Path, home: Path) -> SimpleNamespace:
+        quiet = console.quiet
+        variables = {"DARKROOM_HOME": str(home), "PREFECT_API_URL": prefect_url}
+        with (
+            mock.patch.dict(os.environ, variables),
+            _known_to(prefect_url),
+            console.capture() as said,
+            warnings.catch_warnings(),
+        ):
+            # Great Expectations imports sre_constants and sre_parse, which Python 3.11 has deprecated.
+            warnings.filterwarnings("ignore", message="module 'sre_", category=DeprecationWarning)
+            try:
+                finished = CliRunner().invoke(app, [str(argument) for argument in arguments])
+            finally:
+                console.quiet = quiet
+        answer = json.loads(finished.stdout) if "--json" in arguments else None
+        return SimpleNamespace(code=finished.exit_code, answer=answer, said=said.get())
+
+    return run
 
 
 class Server:

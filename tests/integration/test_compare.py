@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,9 +20,9 @@ class Unplugged(Exception):
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(tmp_path_factory: pytest.TempPathFactory, new_home: Callable[[Path], Path]) -> Path:
     """One home for the module, as a new database takes seconds; each test uses an experiment of its own in it."""
-    return tmp_path_factory.mktemp("compared")
+    return new_home(tmp_path_factory.mktemp("compared") / "home")
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, new_home: Callable[[Path], Pa
     from tasks.input_pipeline import open_image_set
     from tasks.split.task import split_dataset
     from tasks.tracking import RunTags, run
-    from tasks.train import fit
+    from tasks.train import computed
     from tasks.train.cross_validation import cross_validate
     from tasks.train.task import train_model
 
@@ -75,7 +75,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, new_home: Callable[[Path], Pa
     tags = RunTags("folds", "c" * 64, None, manifest.digest, manifest.test_digest)
     with (
         mock.patch.dict(os.environ, DARKROOM_HOME=str(new_home(folder / "home"))),
-        mock.patch("tasks.train.cross_validation.fit_model", wraps=fit.fit_model) as fitted,
+        mock.patch("tasks.train.cross_validation.fit_planned", wraps=computed.fit_planned) as fitted,
     ):
         Settings().cache.mkdir(parents=True)
         with run("pipeline", "pipeline", tags) as pipeline:
@@ -151,7 +151,7 @@ def test_each_fold_is_held_out_once_and_no_test_image_is_seen(done):
     allowed = table[table["split"] != "test"]
     assert len(table) - len(allowed) == 4 * len(CLASSES)
     for model in ("cnn", "svm"):
-        sets = [images for _, images, _, name, *_ in done.calls if name.startswith(f"{model} ")]
+        sets = [images for _, _, images, _, name, _ in done.calls if name.startswith(f"{model} ")]
         assert len(sets) == FOLDS
         held_out: list[str] = []
         for images in sets:
@@ -169,12 +169,16 @@ def test_every_fold_starts_from_a_model_of_its_own(done):
 
 
 def test_the_model_itself_is_fitted_as_without_folds(done):
-    from tasks.train.fit import fit_model
+    from tasks.train.compute.policy import Policy
+    from tasks.train.computed import fit_planned
     from tasks.train.outcome import measure_fit
     from tasks.train.registry import build_model
 
     network = build_model(CNN, (8, 8, 3), len(CLASSES))
-    alone = measure_fit(network, done.images, CLASSES, fit_model(network, done.images, TRAIN, "cnn"))
+    policy = Policy("float32", fused_batch_normalization=True, jit=False, threads=1)
+    alone = measure_fit(
+        network, done.images, CLASSES, fit_planned(network, policy, done.images, CNN, "cnn", checkpoint=None)
+    )
     assert done.cnn.metrics.keys() - alone.keys() == CROSS_VALIDATED
     for metric in ("chosen_val_loss", "chosen_val_accuracy"):
         assert done.cnn.metrics[metric] == pytest.approx(alone[metric], rel=1e-4)

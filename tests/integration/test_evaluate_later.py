@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The specified dataset source can
 
 
 @pytest.fixture(scope="module")
-def earlier(tmp_path_factory, pictures, write_experiment, prefect_url) -> Iterator[SimpleNamespace]:
+def earlier(tmp_path_factory, new_home, pictures, write_experiment, prefect_url) -> Iterator[SimpleNamespace]:
     """A pipeline that trained two models, and failed to evaluate the second; and MLflow's client."""
     import mlflow
     from prefect.events.worker import EventsWorker
@@ -32,7 +32,7 @@ def earlier(tmp_path_factory, pictures, write_experiment, prefect_url) -> Iterat
     shutil.copytree(pictures, folder / "pictures")
     file = write_experiment(folder / "earlier.yaml", folder / "pictures", promotion={"mode": "disabled"})
     with (
-        mock.patch.dict(os.environ, DARKROOM_HOME=str(folder / "home")),
+        mock.patch.dict(os.environ, DARKROOM_HOME=str(new_home(folder / "home"))),
         temporary_settings({PREFECT_API_URL: prefect_url, PREFECT_LOGGING_TO_API_ENABLED: False}),
     ):
         failure = run_with_failed_evaluation(file)
@@ -100,10 +100,10 @@ def changed(path: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def done(earlier, darkroom, prefect_url) -> SimpleNamespace:
+def done(earlier, darkroom, darkroom_here, prefect_url) -> SimpleNamespace:
     """The data grow, a training image goes, the cache is deleted; then both models are evaluated and proposed.
 
-    The second one's evaluation in this process, everything else in processes of their own.
+    The first one's evaluation in a process of its own, everything else in this one.
     """
     from flows.evaluate import evaluate_run
     from flows.promote import promote_run
@@ -114,13 +114,8 @@ def done(earlier, darkroom, prefect_url) -> SimpleNamespace:
     with mock.patch.dict(os.environ, DARKROOM_HOME=str(earlier.home)):
         evaluated = evaluate_run(earlier.ids["svm"])
         shutil.rmtree(earlier.home / "cache")
-        with ExitStack() as started:
-            commands = [("evaluate", earlier.ids["cnn"]), ("promote", earlier.ids["svm"])]
-            running = [
-                started.enter_context(darkroom.start(*words, "--json", home=earlier.home, PREFECT_API_URL=prefect_url))
-                for words in commands
-            ]
-            evaluate, promote = (one.wait(240) for one in running)
+        evaluate = darkroom("evaluate", earlier.ids["cnn"], "--json", home=earlier.home, PREFECT_API_URL=prefect_url)
+        promote = darkroom_here("promote", earlier.ids["svm"], "--json", home=earlier.home)
         shutil.rmtree(earlier.home / "cache")
         (earlier.home / "cache").mkdir()
         return SimpleNamespace(
@@ -166,9 +161,15 @@ def test_a_run_whose_evaluation_had_failed_is_finished_once_it_is_evaluated(earl
     assert set(predictions_of(earlier.client, earlier.ids["svm"])["image_id"]) == set(earlier.predictions["image_id"])
 
 
-def test_a_fresh_process_proposes_a_model_from_its_run_s_id(done):
-    assert done.promote.code == 0, done.promote.stderr
+def test_the_command_proposes_a_model_from_its_run_s_id(done):
+    assert done.promote.code == 0, done.promote.answer
     assert (done.promote.answer["decision"], done.promote.answer["version"]) == ("promoted", 1)
+
+
+def test_a_run_that_is_not_there_cannot_be_proposed(earlier, darkroom_here):
+    proposed = darkroom_here("promote", "0123456789abcdef", "--json", home=earlier.home)
+    assert proposed.code == 2
+    assert "no run 0123456789abcdef" in proposed.answer["error"]
 
 
 def test_a_network_is_proposed_from_its_run_s_id_and_compared_with_the_champion(done):

@@ -56,7 +56,7 @@ def artifact(home: Path, name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def troubled(tmp_path_factory, darkroom, pictures, write_experiment, prefect_url) -> tuple[Any, Path]:
+def troubled(tmp_path_factory, darkroom, new_home, pictures, write_experiment, prefect_url) -> tuple[Any, Path]:
     folder = tmp_path_factory.mktemp("troubled")
     shutil.copytree(pictures, folder / "pictures")
     (folder / "pictures" / "red" / "broken.png").write_bytes(b"no picture")
@@ -69,8 +69,8 @@ def troubled(tmp_path_factory, darkroom, pictures, write_experiment, prefect_url
     cnn = {**diverging, "name": "cnn", "train": {}}
     models = [diverging, cnn, {"name": "svm", "family": "linear_svm"}]
     experiment = write_experiment(folder / "troubled.yaml", folder / "pictures", models=models)
-    finished = darkroom("run", experiment, "--json", home=folder / "home", PREFECT_API_URL=prefect_url)
-    return finished, folder / "home"
+    home = new_home(folder / "home")
+    return darkroom("run", experiment, "--json", home=home, PREFECT_API_URL=prefect_url), home
 
 
 def test_a_corrupt_file_is_quarantined_with_its_reason_and_the_run_goes_on(troubled):
@@ -115,7 +115,7 @@ def test_the_failed_model_s_run_is_failed_and_says_why(troubled):
 
 
 @pytest.fixture(scope="module")
-def unusable(tmp_path_factory, darkroom, pictures, write_experiment, prefect_url) -> tuple[Any, Path]:
+def unusable(tmp_path_factory, darkroom, new_home, pictures, write_experiment, prefect_url) -> tuple[Any, Path]:
     """A run on pictures of which too many are corrupt, with a class of one picture and one of none."""
     folder = tmp_path_factory.mktemp("unusable")
     root = folder / "pictures"
@@ -127,8 +127,8 @@ def unusable(tmp_path_factory, darkroom, pictures, write_experiment, prefect_url
     shutil.copy(root / "red" / "000.png", root / "single" / "only.jpg")
     (root / "red" / "000.png").unlink()
     experiment = write_experiment(folder / "unusable.yaml", root)
-    finished = darkroom("run", experiment, "--json", home=folder / "home", PREFECT_API_URL=prefect_url)
-    return finished, folder / "home"
+    home = new_home(folder / "home")
+    return darkroom("run", experiment, "--json", home=home, PREFECT_API_URL=prefect_url), home
 
 
 def test_too_many_corrupt_files_end_the_run_with_code_3_and_say_how_many(unusable):
@@ -159,12 +159,13 @@ def test_the_failed_pipeline_run_carries_the_reason(unusable):
     assert tags["darkroom.failure"] == finished.answer["error"]
 
 
-def test_unusable_data_end_prepare_with_code_3_too(tmp_path, home, darkroom, pictures, write_experiment, prefect_url):
+def test_unusable_data_end_prepare_with_code_3_too(tmp_path, home, darkroom_here, pictures, write_experiment):
     shutil.copytree(pictures, tmp_path / "pictures")
     (tmp_path / "pictures" / "nothing").mkdir()
     experiment = write_experiment(tmp_path / "empty.yaml", tmp_path / "pictures")
-    finished = darkroom("prepare", experiment, "--json", home=home, PREFECT_API_URL=prefect_url)
-    assert "nothing has 0" in told(finished, 3)
+    finished = darkroom_here("prepare", experiment, "--json", home=home)
+    assert finished.code == 3
+    assert "nothing has 0" in finished.answer["error"]
 
 
 @pytest.fixture
@@ -182,21 +183,22 @@ def leaking(tmp_path, pictures, write_experiment) -> Path:
     return write_experiment(tmp_path / "leaking.yaml", tmp_path / "pictures", split={"validation": 10, "test": "given"})
 
 
-def test_leaking_data_end_the_run_with_code_3_and_name_the_pairs(leaking, home, darkroom, prefect_url):
-    finished = darkroom("run", leaking, "--json", home=home, PREFECT_API_URL=prefect_url)
-    sentence = told(finished, 3)
+def test_leaking_data_end_the_run_with_code_3_and_name_the_pairs(leaking, home, darkroom_here, new_home):
+    finished = darkroom_here("run", leaking, "--json", home=new_home(home))
+    sentence = finished.answer["error"]
+    assert finished.code == 3
     assert "50.00% are: train/red/000.png and test/red/000.png" in sentence
     assert "--set validation.drop_leaking=true" in sentence
     assert statuses(home) == {"pipeline leaking": "FAILED"}
     assert "test/red/009.png" in artifact(home, "data/validation_report.json")
 
 
-def test_leaking_training_rows_are_dropped_on_request(leaking, home, darkroom, prefect_url):
+def test_leaking_training_rows_are_dropped_on_request(leaking, home, darkroom_here):
     settings = ("--set", "validation.drop_leaking=true", "--set", "validation.max_quarantined=0.2")
-    finished = darkroom("prepare", leaking, *settings, home=home, PREFECT_API_URL=prefect_url)
-    assert finished.code == 0, finished.stderr
-    assert "2 classes, 90 images: 40 train, 20 validation, 20 test, 10 quarantined" in finished.stderr
-    assert "are quarantined (validation.drop_leaking)" in finished.stderr
+    finished = darkroom_here("prepare", leaking, *settings, home=home)
+    assert finished.code == 0, finished.said
+    assert "2 classes, 90 images: 40 train, 20 validation, 20 test, 10 quarantined" in finished.said
+    assert "are quarantined (validation.drop_leaking)" in finished.said
 
 
 # Wrong files and servers that are away: told before anything is done.
@@ -268,14 +270,14 @@ def test_a_home_with_too_little_space_is_refused_at_once(tmp_path, darkroom):
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory, darkroom, wait_until, pictures, write_experiment) -> SimpleNamespace:
+def filled(tmp_path_factory, darkroom, new_home, wait_until, pictures, write_experiment) -> SimpleNamespace:
     """A run whose disk fills up while its first model trains; the second model alone is more than the reserve."""
     folder = tmp_path_factory.mktemp("filled")
     small = {"name": "cnn", "family": "cnn_plain", "params": {"filters": [4], "convolutions": 1, "dense_units": [8]}}
     large = {**small, "name": "large", "params": {**small["params"], "dense_units": [4096]}, "train": {"epochs": 1}}
     experiment = write_experiment(folder / "filled.yaml", pictures, models=[small, large], train=LONG | {"epochs": 60})
     with mounted(folder / "disk", "160m") as disk:
-        home = disk / "home"
+        home = new_home(disk / "home")
         with darkroom.start("run", experiment, "--json", home=home) as running:
             wait_until(lambda: is_training(home) or running.process.poll() is not None, 120, "the training")
             fill(disk)
@@ -325,12 +327,12 @@ WHOM = ["the_group_as_a_terminal_does", "the_command_alone"]
 
 
 @pytest.fixture(scope="module")
-def stopped(tmp_path_factory, darkroom, wait_until, pictures, write_experiment) -> dict[str, SimpleNamespace]:
+def stopped(tmp_path_factory, darkroom, new_home, wait_until, pictures, write_experiment) -> dict[str, SimpleNamespace]:
     """Two trainings side by side, each interrupted in one way once it has begun."""
     with ExitStack() as started:
         running = {}
         for whom in WHOM:
-            home = tmp_path_factory.mktemp(whom) / "home"
+            home = new_home(tmp_path_factory.mktemp(whom) / "home")
             experiment = write_experiment(home.with_name("stopped.yaml"), pictures, train=LONG)
             running[whom] = started.enter_context(darkroom.start("run", experiment, home=home))
         found = {}

@@ -20,7 +20,9 @@ THRESHOLDS = {"test_accuracy": 0.6, "outside_accuracy": 0.8}
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory, pictures, draw_pictures, write_experiment, prefect_url) -> Iterator[SimpleNamespace]:
+def done(
+    tmp_path_factory, new_home, pictures, draw_pictures, write_experiment, prefect_url
+) -> Iterator[SimpleNamespace]:
     """A pipeline whose outside images lie in each other's folders, beside one that is a training image."""
     import mlflow
     from prefect.events.worker import EventsWorker
@@ -41,7 +43,7 @@ def done(tmp_path_factory, pictures, draw_pictures, write_experiment, prefect_ur
     outside = {"evaluation": {"outside": str(folder / "outside")}}
     file = write_experiment(folder / "outside.yaml", folder / "pictures", **sections, **outside)
     with (
-        mock.patch.dict(os.environ, DARKROOM_HOME=str(folder / "home")),
+        mock.patch.dict(os.environ, DARKROOM_HOME=str(new_home(folder / "home"))),
         temporary_settings({PREFECT_API_URL: prefect_url, PREFECT_LOGGING_TO_API_ENABLED: False}),
     ):
         with console.capture() as said:

@@ -1,5 +1,6 @@
 """Which model becomes champion, on a registry in SQLite."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,9 +17,9 @@ THRESHOLDS = Promotion(thresholds={"test_accuracy": 0.6})
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(tmp_path_factory: pytest.TempPathFactory, new_home: Callable[[Path], Path]) -> Path:
     """One home for the module, as a new database takes seconds; each test uses an experiment of its own in it."""
-    return tmp_path_factory.mktemp("registry")
+    return new_home(tmp_path_factory.mktemp("registry") / "home")
 
 
 @pytest.fixture

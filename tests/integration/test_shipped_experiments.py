@@ -83,6 +83,10 @@ REDUCED: dict[str, tuple[str | None, list[str]]] = {
             "models.vgg16_augmented.params.convolutions=[]",
         ],
     ),
+    "cifar10_fast": (
+        "tfds/cifar10",
+        [*OF_CIFAR10, "train.epochs=1", "train.batch_size=16", *small_filters("airbench")],
+    ),
     "cifar10_blocks": (
         "tfds/cifar10",
         [
@@ -96,9 +100,9 @@ REDUCED: dict[str, tuple[str | None, list[str]]] = {
 
 
 @pytest.fixture(scope="module")
-def experiments_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def experiments_home(tmp_path_factory: pytest.TempPathFactory, new_home: Callable[[Path], Path]) -> Path:
     """One for all, so that CIFAR-10 is read once."""
-    return tmp_path_factory.mktemp("experiments") / "home"
+    return new_home(tmp_path_factory.mktemp("experiments") / "home")
 
 
 @pytest.fixture(scope="module")

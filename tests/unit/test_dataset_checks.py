@@ -1,3 +1,4 @@
+import itertools
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -68,21 +69,46 @@ def test_a_sound_manifest_meets_all(sound, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+SEVERITIES = ("critical", "warning", "off")
+# Of each check its severity in each of four runs: no two have the same four, and each has all three in some run.
+IN_FOUR_RUNS = dict(
+    zip(
+        (*OF_IMAGES, *OF_THE_SET),
+        (four for four in itertools.product(SEVERITIES, repeat=4) if set(four) == set(SEVERITIES)),
+        strict=False,
+    )
+)
+IN_FOUR_RUNS["unreadable"] = ("critical", "warning", "critical", "warning")  # the schema has no off for it
+
+
+@pytest.fixture(scope="module")
+def severities_found(make_manifest) -> dict[str, tuple[str, ...]]:
+    """Of each check the severity of its result in each of the four runs, `off` where it gave none."""
+    runs = []
+    for run in range(4):
+        bounds = Validation(**{name: four[run] for name, four in IN_FOUR_RUNS.items()})
+        runs.append({result.name: result.severity for result in check(make_manifest(cat=12, dog=15), bounds=bounds)})
+    return {name: tuple(found.get(name, "off") for found in runs) for name in IN_FOUR_RUNS}
+
+
 @pytest.mark.parametrize("name", [*OF_IMAGES, *OF_THE_SET])
-def test_every_check_is_a_key_of_the_section_and_obeys_its_severity(sound, name):
-    """Two severities for each, and off where the schema allows it."""
-    for severity in ("critical", "warning"):
-        (result,) = (r for r in check(sound, bounds=Validation(**{name: severity})) if r.name == name)
-        assert result.severity == severity
-    if name != "unreadable":
-        assert name not in {r.name for r in check(sound, bounds=Validation(**{name: "off"}))}
+def test_every_check_is_a_key_of_the_section_and_obeys_its_severity(severities_found, name):
+    """Two severities for each, and off where the schema allows it; and no other check's key."""
+    assert severities_found[name] == IN_FOUR_RUNS[name]
+
+
+@pytest.fixture(scope="module")
+def failed_by_findings(make_manifest) -> dict[str, ExpectationResult]:
+    """What failed where each check found two images, with words that name the check."""
+    names = [name for name in OF_IMAGES if name != "low_resolution"]
+    findings = [(row, name, f"{words} {name}", False) for name in names for row, words in ((3, "so"), (20, "thus"))]
+    return failed(make_manifest(cat=12, dog=15), findings=findings)
 
 
 @pytest.mark.parametrize("name", [name for name in OF_IMAGES if name != "low_resolution"])
-def test_what_was_found_in_an_image_is_told_with_its_name(sound, name):
-    findings = [(3, name, "so and so", False), (20, name, "thus", False)]
-    result = failed(sound, findings=findings)[name]
-    assert "not so in 2 of 27: cat/003.png (so and so), dog/008.png (thus)." in result.sentence
+def test_what_was_found_in_an_image_is_told_with_its_name(failed_by_findings, name):
+    told = f"not so in 2 of 27: cat/003.png (so {name}), dog/008.png (thus {name})."
+    assert told in failed_by_findings[name].sentence
 
 
 def test_some_images_may_be_smaller_than_the_models_input(make_manifest):
@@ -160,12 +186,23 @@ def test_columns_out_of_order_are_named(sound):
     assert "out of place: image_id, source. " in results["column_order"].sentence
 
 
-@pytest.mark.parametrize("column", sorted(set(REQUIRED) - {"label", "bytes", "status"}))
-def test_a_gap_in_a_required_column_is_named(sound, column):
-    sound.loc[13, column] = None
-    result = failed(sound)[f"{column}_present"]
+GAPS = {column: row for row, column in enumerate(sorted(set(REQUIRED) - {"label", "bytes", "status"}), 12)}
+
+
+@pytest.fixture(scope="module")
+def failed_by_gaps(make_manifest) -> dict[str, ExpectationResult]:
+    """What failed where each of these columns has a gap in a row of its own."""
+    table = make_manifest(cat=12, dog=15)
+    for column, row in GAPS.items():
+        table.loc[row, column] = None
+    return failed(table)
+
+
+@pytest.mark.parametrize("column", GAPS)
+def test_a_gap_in_a_required_column_is_named(failed_by_gaps, column):
+    path = f"dog/{GAPS[column] - 12:03}.png"
     class_name = "nan" if column == "class_name" else "dog"
-    assert f"not so in 1 of 27: dog/001.png (class {class_name}) has none." in result.sentence
+    assert f"not so in 1 of 27: {path} (class {class_name}) has none." in failed_by_gaps[f"{column}_present"].sentence
 
 
 def test_a_picture_that_is_there_twice_is_named_with_its_copy(sound):

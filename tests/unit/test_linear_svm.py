@@ -8,10 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import psutil
 import pytest
-import skops.io
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.base import clone
 
 from pipeline_config.errors import ConfigurationError
 from pipeline_config.experiment import Model, Train
@@ -60,6 +58,8 @@ def machine_of(pipeline):
 @pytest.mark.parametrize("classes", [2, 3, 5])
 @pytest.mark.parametrize("components", [None, 7])
 def test_machine_is_the_one_that_scikit_learn_fits_without_a_gram_matrix(classes, components):
+    from sklearn.base import clone
+
     model = build_model(section(components=components), SHAPE, classes)
     usual = clone(model)
     assert "fit" not in vars(usual)
@@ -72,6 +72,8 @@ def test_machine_is_the_one_that_scikit_learn_fits_without_a_gram_matrix(classes
 
 
 def test_saved_model_does_not_grow_with_the_images_it_was_trained_on(tmp_path):
+    import skops.io
+
     sizes = []
     for images in (60, 240):
         path = tmp_path / f"{images}.skops"
@@ -129,6 +131,8 @@ np.save(folder / "answer.npy", model.predict_proba(np.load(folder / "pixels.npy"
 
 
 def test_saved_components_load_in_a_fresh_process_without_code_of_the_family(tmp_path, repository):
+    import skops.io
+
     model, (pixels, _) = fitted(classes=3, components=5), draw_images(10, 3, seed=1)
     skops.io.dump(model, tmp_path / "model.skops")
     np.save(tmp_path / "pixels.npy", pixels)
@@ -139,6 +143,8 @@ def test_saved_components_load_in_a_fresh_process_without_code_of_the_family(tmp
 
 
 def test_other_types_than_the_trusted_ones_are_still_refused(tmp_path):
+    import skops.io
+
     skops.io.dump(np.random.default_rng, tmp_path / "model.skops")
     with pytest.raises(Exception, match="not trusted"):
         tracking.load_model(tmp_path)

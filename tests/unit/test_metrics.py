@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,6 +71,8 @@ def test_report_of_the_case_counted_by_hand():
 @settings(deadline=None, max_examples=60)
 @given(tables)
 def test_metrics_are_scikit_learns(table):
+    import sklearn.metrics
+
     labels, predicted, probabilities = (
         part(table) for part in (predictions.labels, predictions.predicted, predictions.probabilities)
     )

@@ -384,10 +384,10 @@ def test_imagenet_weights_that_cannot_be_fetched_are_named_with_their_folder(off
 def test_imagenet_weights_that_are_there_need_no_network(offline):
     import keras
 
-    network = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=SHAPE)
+    network = keras.applications.MobileNet(include_top=False, weights=None, input_shape=SHAPE)
     offline.mkdir(parents=True)
-    network.save(offline / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5")
-    model = build(backbone="MobileNetV2")
+    network.save(offline / "mobilenet_1_0_224_tf_no_top.h5")
+    model = build(backbone="MobileNet")
     for received, expected in zip(find_backbone(model).get_weights(), network.get_weights(), strict=True):
         np.testing.assert_array_equal(received, expected)
 
@@ -401,13 +401,13 @@ def test_damaged_imagenet_weights_are_not_used(offline):
 def test_weights_of_a_file_are_loaded(tmp_path):
     import keras
 
-    network = keras.applications.MobileNetV3Small(include_top=False, weights=None, input_shape=SHAPE)
-    path = tmp_path / "small.weights.h5"
+    network = keras.applications.VGG16(include_top=False, weights=None, input_shape=SHAPE)
+    path = tmp_path / "network.weights.h5"
     network.save_weights(path)
-    model = build(backbone="MobileNetV3Small", weights=str(path))
+    model = build(backbone="VGG16", weights=str(path))
     for received, expected in zip(find_backbone(model).get_weights(), network.get_weights(), strict=True):
         np.testing.assert_array_equal(received, expected)
-    assert f"params.weights: {path} cannot be loaded into VGG16" in refusal(backbone="VGG16", weights=str(path))
+    assert f"params.weights: {path} cannot be loaded into VGG19" in refusal(backbone="VGG19", weights=str(path))
 
 
 def test_saved_backbone_takes_no_other_weights(own):
