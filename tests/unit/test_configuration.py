@@ -196,7 +196,12 @@ def test_wrong_value_of_an_override_names_the_override(refusal):
             "dataset, evaluation, execution, models, name, promotion, split, train, validation",
             "train",
         ),
-        ("train.epoch=3", "train.epoch", "augmentation, augmented_copies, batch_size, class_weights,", "epochs"),
+        (
+            "train.epoch=3",
+            "train.epoch",
+            "augmented_copies, batch_size, bias_rate, class_weights,",
+            "epochs",
+        ),
         (
             "train.stages=[{trainable: all, epochs: 1, learning_rate: 1, optimiser: sgd}]",
             "train.stages.0.optimiser",

@@ -6,7 +6,7 @@ from typing import Any
 from tasks.train.compute.batch_normalization import fused_batch_normalization
 from tasks.train.compute.policy import Policy
 from tasks.train.freezing import find_backbone, keep_in_inference_mode
-from tasks.train.layer_graph.calls import is_model
+from tasks.train.layer_graph.calls import is_model, layers_of
 
 # Only what works on feature maps. Dense layers, poolings to a vector, losses and the softmax stay in float32: they cost
 # little, and their rounding would be seen.
@@ -17,7 +17,7 @@ _IN_BFLOAT16 = {
 
 
 def for_training(network: Any, policy: Policy) -> Any:
-    """A copy of a network to be trained as the policy says.
+    """A copy of a network to be trained as the policy says; the network itself where that is how it is.
 
     Args:
         network: a Keras model of standard layers, in float32.
@@ -28,6 +28,8 @@ def for_training(network: Any, policy: Policy) -> Any:
     """
     import keras
 
+    if not any(_is_changed(layer, policy) for layer in layers_of(network)):
+        return network
     # What is set once and not trained, as a whitening, stays exact: its differences of near numbers are its meaning.
     exact = [layer for layer in network.layers if not layer.trainable]
 
@@ -45,7 +47,16 @@ def for_training(network: Any, policy: Policy) -> Any:
 
 def take_weights(network: Any, trained: Any) -> None:
     """Give the network that is saved the weights of its copy after the training."""
-    network.set_weights(trained.get_weights())
+    if trained is not network:
+        network.set_weights(trained.get_weights())
+
+
+def _is_changed(layer: Any, policy: Policy) -> bool:
+    return _in_bfloat16(layer, policy) or _is_fused(layer, policy)
+
+
+def _is_fused(layer: Any, policy: Policy) -> bool:
+    return policy.fused_batch_normalization and _can_be_fused(layer)
 
 
 def _can_be_fused(layer: Any) -> bool:
@@ -69,6 +80,5 @@ def _copy(layer: Any, policy: Policy) -> Any:
     config = layer.get_config()
     if _in_bfloat16(layer, policy):
         config["dtype"] = "mixed_bfloat16"
-    fused = policy.fused_batch_normalization and _can_be_fused(layer)
-    kind = fused_batch_normalization() if fused else type(layer)
+    kind = fused_batch_normalization() if _is_fused(layer, policy) else type(layer)
     return kind.from_config(config)

@@ -60,12 +60,15 @@ def _measure(network: Any, model: Model, image_size: tuple[int, int], policies: 
     pixels = np.random.default_rng(0).integers(0, 256, (model.train.batch_size, *image_size, 3), dtype=np.uint8)
     batch = random_batch(network, pixels)
     seconds: list[list[float]] = [[] for _ in policies]
+    before = [np.asarray(variable) for variable in network.variables]  # the state of its dropout, too
     with bar(f"measuring {model.name}", (1 + _STEPS) * len(policies)) as shown:
         copies = [_compiled(network, model, policy) for policy in policies]
         for _ in range(1 + _STEPS):
             for copy, taken in zip(copies, seconds, strict=True):
                 taken.append(_timed(copy, batch))
                 shown.advance()
+    for variable, value in zip(network.variables, before, strict=True):
+        variable.assign(value)
     return [len(pixels) / float(np.median(taken[1:])) for taken in seconds]
 
 
