@@ -18,7 +18,7 @@ run: .venv/.installed  ## run the digits experiment, from data to champion
 
 test: .venv/.installed  ## run all tests
 	$(BIN)/python -m pytest -m alone
-	$(BIN)/python -m pytest -m "not alone" --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not alone" --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: lint  ## linters, type checker, import rules and unit tests
 	$(BIN)/python -m pytest tests/unit
