@@ -29,7 +29,7 @@ from tasks.records import Manifest
 Positions = npt.NDArray[np.int64]
 PREFETCHED_BATCHES = 2
 BYTES_AT_ONCE = 1 << 20
-"""Small batches are read many at once: TensorFlow takes 0.2 ms to fetch anything from Python."""
+"""Small batches are read many at once: whatever TensorFlow fetches from Python has its price."""
 IMAGES_AT_ONCE = 64
 """Images that are decoded before they are written; memory holds these."""
 _NO_FOLD = -1
@@ -48,9 +48,9 @@ class ImageSet:
     path: Path
 
     @cached_property
-    def pixels(self) -> Pixels:
+    def pixels(self) -> "np.memmap[Any, np.dtype[np.uint8]]":
         """`(n, height, width, 3)` uint8 RGB, memory-mapped, read-only: for a few of them."""
-        mapped: Pixels = np.load(self.path, mmap_mode="r")
+        mapped: np.memmap[Any, np.dtype[np.uint8]] = np.load(self.path, mmap_mode="r")
         return mapped
 
     def read(self, positions: Positions) -> Pixels:
@@ -59,13 +59,7 @@ class ImageSet:
         Raises:
             OSError: the file ends before them.
         """
-        row, offset = self.pixels.strides[0], self.pixels.offset  # type: ignore[attr-defined]
-        pixels = np.empty((positions.size, *self.pixels.shape[1:]), self.pixels.dtype)
-        with self.path.open("rb", buffering=0) as file:
-            for position, image in zip(positions.flat, pixels, strict=True):
-                if os.preadv(file.fileno(), [image], offset + int(position) * row) != row:
-                    raise OSError(f"{self.path}: image {position} is cut off; delete the file, it is made anew")
-        return pixels.reshape(*positions.shape, *pixels.shape[1:])
+        return read_rows(self.pixels, positions)
 
     @cached_property
     def labels(self) -> npt.NDArray[np.int64]:
@@ -90,6 +84,21 @@ class ImageSet:
         held_out = np.where(fold == number, "validation", "train")
         split = pd.Series(held_out, index=self.rows.index, dtype="str").where(fold != _NO_FOLD)
         return replace(self, rows=self.rows.assign(split=split))
+
+
+def read_rows(mapped: "np.memmap[Any, Any]", positions: Positions) -> npt.NDArray[Any]:
+    """Rows of a `.npy` file at positions of any shape, `(*positions.shape, *row)`, read past the map of the file.
+
+    Raises:
+        OSError: the file ends before them.
+    """
+    rows = np.empty((positions.size, *mapped.shape[1:]), mapped.dtype)
+    length = mapped.strides[0]
+    with Path(str(mapped.filename)).open("rb", buffering=0) as file:
+        for position, row in zip(positions.flat, rows, strict=True):
+            if os.preadv(file.fileno(), [row], mapped.offset + int(position) * length) != length:
+                raise OSError(f"{mapped.filename}: row {position} is cut off; delete the file, it is made anew")
+    return rows.reshape(*positions.shape, *rows.shape[1:])
 
 
 def open_image_set(manifest: Manifest, cache: Path) -> ImageSet:

@@ -142,7 +142,7 @@ def apply_changes(pixels: Any, changes: Changes, fill_mode: str) -> Any:
 
 
 def move_whole_pixels(pixels: Any, changes: Changes, fill_mode: str) -> Any:
-    """As `apply_changes`, five times as fast and more, for shifts by whole pixels and mirroring; wrapping is a roll."""
+    """As `apply_changes`, several times as fast, for shifts by whole pixels and mirroring; wrapping is a roll."""
     import tensorflow as tf
 
     rows = _sources(changes.shift_y, changes.mirror_y, pixels.shape[1])

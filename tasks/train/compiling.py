@@ -14,7 +14,7 @@ _OURS = {
 }
 
 
-def compile_model(model: Any, train: Train, *, jit: bool = False, steps_per_execution: int = 1) -> None:
+def compile_model(model: Any, train: Train, *, jit: bool = False) -> None:
     """Give a Keras model its optimizer, loss and metrics.
 
     Args:
@@ -22,13 +22,11 @@ def compile_model(model: Any, train: Train, *, jit: bool = False, steps_per_exec
             the box loss in the sum.
         train: settings of one stage.
         jit: compiled by XLA, which makes convolutions slower on a processor.
-        steps_per_execution: batches that Keras trains with before it comes back to its callbacks.
     """
     model.compile(
         optimizer=make_optimizer(train),
         **(_for_heads(model) if isinstance(model.output, dict) else _for_classes()),
         jit_compile=jit,
-        steps_per_execution=steps_per_execution,
     )
     if isinstance(model.output, dict):
         # Saved with the model, our loss and metric would keep it from loading where this project is not installed.

@@ -19,6 +19,7 @@ from tasks.progress import say
 MAX_BYTES_OF_NUMBER = 4
 
 Batches = Iterable[npt.NDArray[Any]]
+Mapped = np.memmap[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class FeatureCache:
     max_bytes: int
 
     @contextmanager
-    def opened(self, name: str, shape: tuple[int, ...], make: Callable[[Path], None]) -> Iterator[npt.NDArray[Any]]:
-        """The array of that name, memory-mapped and read-only for the block; made first if it is not there.
+    def opened(self, name: str, shape: tuple[int, ...], make: Callable[[Path], None]) -> Iterator[Mapped]:
+        """The array of that name, memory-mapped and read-only, for the block; made first if it is not there.
 
         A second process that wants it waits for the first, which makes it.
 

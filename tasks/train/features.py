@@ -23,7 +23,8 @@ from tasks.train.augmentation import augment_with
 from tasks.train.feature_cache import MAX_BYTES_OF_NUMBER, Batches, FeatureCache, write_batches
 from tasks.train.layer_graph.calls import calls_of, is_model
 
-Features = npt.NDArray[np.floating]
+Features = np.memmap[Any, np.dtype[np.floating]]
+"""Of images, one row each, in a file of the cache; read by `read_rows`."""
 
 _BATCH_SIZE = 64
 _VERSION = 1  # of what is computed; a change of it leaves the files of before unused
@@ -120,7 +121,7 @@ def open_features(
         return _open(parts.body, key, len(positions), batches, cache, name, reading)
 
     everything = np.arange(len(images.rows))
-    plain = opened([], everything, _InOrder(images.pixels))
+    plain = opened([], everything, _InOrder(images))
     if not stage.augmentation:
         return EpochFeatures((plain,), train, plain, validation)
     settings = [stage.augmentation.model_dump_json(), stage.seed]
@@ -155,7 +156,7 @@ def _write_features(path: Path, body: Any, shape: tuple[int, ...], batches: Batc
             return
 
 
-def _computed(body: Any, batches: Batches, count: int, dtype: type[np.floating]) -> Iterator[Features]:
+def _computed(body: Any, batches: Batches, count: int, dtype: type[np.floating]) -> Batches:
     """Features of pixel batches, with a progress bar.
 
     Raises:
@@ -176,13 +177,14 @@ def _computed(body: Any, batches: Batches, count: int, dtype: type[np.floating])
 
 @dataclass(frozen=True)
 class _InOrder:
-    """Batches of an array in order, as often as they are asked for."""
+    """Pixels of all images in order, in batches, as often as they are asked for."""
 
-    pixels: npt.NDArray[np.uint8]
+    images: ImageSet
 
     def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
-        for start in range(0, len(self.pixels), _BATCH_SIZE):
-            yield self.pixels[start : start + _BATCH_SIZE]
+        everything = np.arange(len(self.images.rows))
+        for start in range(0, len(everything), _BATCH_SIZE):
+            yield self.images.read(everything[start : start + _BATCH_SIZE])
 
 
 @dataclass(frozen=True)

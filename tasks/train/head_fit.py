@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline_config.experiment import Train
-from tasks.input_pipeline import ImageSet, Positions, epoch_order
+from tasks.input_pipeline import ImageSet, Positions, epoch_order, read_rows
 from tasks.prediction import BATCH_SIZE
 from tasks.train.checkpoint import Progress
 from tasks.train.features import EpochFeatures, Features
@@ -48,7 +48,7 @@ class _Rows:
             end = start + batches * batch_size
             rows = self.of_columns[start:end]
             others = keras.tree.map_structure(lambda column, rows=rows: column[rows], self.columns)
-            features = self.features[self.of_features[start:end]].astype(self.dtype, copy=False)
+            features = read_rows(self.features, self.of_features[start:end]).astype(self.dtype, copy=False)
             yield start // batch_size, (features, *others)
 
 

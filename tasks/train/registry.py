@@ -78,7 +78,7 @@ def adapt_model(model: Model, network: Any, images: ImageSet) -> None:
     if hasattr(family, "adapt"):
         positions = images.positions("train")
         sample = np.random.default_rng(model.train.seed).permutation(positions)[:_SAMPLE]
-        family.adapt(network, images.pixels[np.sort(sample)])
+        family.adapt(network, images.read(sample))
 
 
 def _check_classes(model: Model, params: dict[str, Any], num_outputs: int) -> None:

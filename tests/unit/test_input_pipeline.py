@@ -152,7 +152,7 @@ def test_pixels_that_were_cut_off_are_not_taken_for_images(images, tmp_path):
     with cut.path.open("r+b") as file:
         file.truncate(cut.path.stat().st_size - 1)
     np.testing.assert_array_equal(cut.read(np.array([[3, 35]])), images.pixels[[3, 35]][None])
-    with pytest.raises(OSError, match="image 36 is cut off; delete the file"):
+    with pytest.raises(OSError, match="row 36 is cut off; delete the file"):
         cut.read(np.array([36]))
 
 
