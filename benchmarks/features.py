@@ -3,9 +3,7 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-import pandas as pd
-
+from benchmarks.images import CLASSES, random_images
 from benchmarks.report import Row, in_turns, seconds, show
 from pipeline_config.experiment import Model, Train
 from tasks.input_pipeline import ImageSet
@@ -19,14 +17,13 @@ NAIVE, FIRST, SECOND = "no cache", "cache, first model", "cache, second model"
 HEADS = (64, 32)  # dense units of the first and of the second model
 POLICY = Policy("float32", fused_batch_normalization=True, jit=False, threads=0)
 CACHE_BYTES = 10**10
-CLASSES = 5
 
 
 def measure(quick: bool) -> None:
     """Seconds of whole trainings in turns; each round begins with an empty cache."""
     count, side, epochs, rounds = (400, 64, 5, 1) if quick else (2_000, 128, 10, 3)
     with TemporaryDirectory() as folder:
-        images = random_images(count, side, Path(folder))
+        images = random_images(count, side, Path(folder), validation=True)
         cache = FeatureCache(Path(folder) / "features", CACHE_BYTES)
 
         def first() -> float:
@@ -58,15 +55,6 @@ def train(images: ImageSet, units: int, epochs: int, cache: FeatureCache | None)
     model = Model(name="vgg16", family="transfer", params=params, train=settings)
     network = for_training(build_model(model, images.pixels.shape[1:], CLASSES), POLICY)
     return seconds(lambda: fit_model(network, images, settings, model.name, features=cache, jit=POLICY.jit))
-
-
-def random_images(count: int, side: int, folder: Path) -> ImageSet:
-    """Pixels that tell nothing, every fifth image to validate with."""
-    np.save(folder / "pixels.npy", np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8))
-    number = np.arange(count)
-    splits = np.where(number % 5 == 0, "validation", "train")
-    rows = pd.DataFrame({"image_id": number.astype(str), "label": number // 5 % CLASSES, "split": splits})
-    return ImageSet(rows, folder / "pixels.npy")
 
 
 def empty(folder: Path) -> None:

@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from benchmarks.images import random_images
 from benchmarks.report import Row, in_turns, show
 from benchmarks.training import BATCH, ours
 from pipeline_config.augmentation import Augmentation
@@ -27,8 +27,8 @@ def measure(quick: bool) -> None:
     batches, rounds = (32, 3) if quick else (200, 7)
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        small = random_images(SMALL, 80 * BATCH, folder)
-        large = random_images(LARGE, 16 * BATCH, folder)
+        small = random_images(80 * BATCH, SMALL, folder)
+        large = random_images(16 * BATCH, LARGE, folder)
         consumer = ours(augmented=False)(small, 8)
         parts = {CONSUMED: consumer, **at_size(small, batches), **at_size(large, batches // 4)}
         for part in parts.values():
@@ -101,11 +101,3 @@ def rate_of(batches: Iterable[Any], count: int) -> Callable[[], float]:
         return images / (time.perf_counter() - started)
 
     return rate
-
-
-def random_images(side: int, count: int, folder: Path) -> ImageSet:
-    """Pixels that tell nothing, all to train with."""
-    path = folder / f"{side}.npy"
-    np.save(path, np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8))
-    labels = np.arange(count) % 10
-    return ImageSet(pd.DataFrame({"image_id": map(str, range(count)), "label": labels, "split": "train"}), path)

@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from benchmarks.images import random_images
 from benchmarks.report import Row, in_turns, show
 from pipeline_config.experiment import Model, Train
 from tasks.input_pipeline import ImageSet
@@ -30,7 +30,7 @@ def measure(quick: bool) -> None:
     """Rates in turns."""
     steps, rounds = (8, 3) if quick else (40, 7)
     with TemporaryDirectory() as folder:
-        images = random_images(BATCH * steps, Path(folder))
+        images = random_images(BATCH * steps, SHAPE[0], Path(folder))
         rates = {name: trainer(images, steps) for name, trainer in TRAINERS.items()}
         for rate in rates.values():
             rate()  # traces the graph
@@ -63,14 +63,6 @@ def model(augmented: bool = False) -> Model:
     """R4b's section, its settings the family's own."""
     train = Train.model_validate({"batch_size": BATCH, "augmentation": AUGMENTATION if augmented else None})
     return Model(name="r4b", family="cnn_batchnorm", train=train)
-
-
-def random_images(count: int, folder: Path) -> ImageSet:
-    """Pixels that tell nothing, in a file as the pipeline keeps them."""
-    pixels = np.random.default_rng(0).integers(0, 256, (count, *SHAPE), dtype=np.uint8)
-    np.save(folder / "pixels.npy", pixels)
-    rows = pd.DataFrame({"image_id": map(str, range(count)), "label": np.arange(count) % 10, "split": "train"})
-    return ImageSet(rows, folder / "pixels.npy")
 
 
 def ours(augmented: bool) -> Callable[[ImageSet, int], Callable[[], float]]:
