@@ -45,8 +45,9 @@ class Augmentation(BaseModel):
     shear: float = Field(
         0.0, description="tangent of the largest angle by which upright lines lean to either side; 0.2 is 11 degrees"
     )
-    horizontal_flip: bool = Field(False, description="left and right change places in half of the images")
-    vertical_flip: bool = Field(False, description="top and bottom change places in half of the images")
+    horizontal_flip: bool = Field(False, description="left and right change places, in every other epoch of an image")
+    vertical_flip: bool = Field(False, description="top and bottom change places, likewise")
+    cutout: float = Field(0.0, ge=0, le=1, description="sides of a grey patch over those of the image")
     fill_mode: Literal["nearest", "reflect", "constant", "wrap"] = Field(
         "nearest", description="what comes in from outside: the edge pixel, the mirrored image, black, the other side"
     )
@@ -74,7 +75,7 @@ class Augmentation(BaseModel):
             return None
         raise ValueError(f"one of {', '.join(PRESETS)}{did_you_mean(str(preset), list(PRESETS))}")
 
-    @field_validator("rotation", "width_shift", "height_shift", "zoom", "shear", mode="before")
+    @field_validator("rotation", "width_shift", "height_shift", "zoom", "shear", "cutout", mode="before")
     @classmethod
     def _is_no_switch(cls, value: Any) -> Any:
         """True would be read as 1: one degree, or a shear of 45."""

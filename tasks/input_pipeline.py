@@ -155,8 +155,8 @@ def training_batches(
     import tensorflow as tf
 
     batches = _dataset(images, orders, batch_size, tf.data.INFINITE_CARDINALITY, with_boxes)
-    first_step = first_epoch * steps_per_epoch(images, batch_size)
-    return _settled(augment(batches, seed, first_step) if augment else batches)
+    steps = steps_per_epoch(images, batch_size)
+    return _settled(augment(batches, seed, first_epoch * steps, steps) if augment else batches)
 
 
 def epoch_order(positions: Positions, seed: int, epoch: int) -> Positions:
@@ -180,8 +180,8 @@ def _batches(images: int, batch_size: int) -> int:
     return -(-images // batch_size)
 
 
-Augment = Callable[[Any, int, int], Any]
-"""Batches, a seed, number of the first batch -> batches with random changes drawn anew in every one."""
+Augment = Callable[[Any, int, int, int], Any]
+"""Batches, a seed, number of the first batch, batches of an epoch -> batches with random changes drawn anew."""
 
 
 def _dataset(

@@ -79,15 +79,17 @@ def describe(section: Augmentation) -> str:
     words = [word for word, is_on in {**moves, **flips}.items() if is_on]
     if any(moves.values()):  # a flip brings nothing in from outside
         words.append(f"fill {section.fill_mode}")
+    if section.cutout:
+        words.append(f"a patch of {100 * section.cutout:g} % of the sides cut out")
     return ", ".join(words) or "nothing is changed"
 
 
 def _versions(originals: Pixels, section: Augmentation, seed: int) -> npt.NDArray[np.uint8]:
-    """`(rows, 1 + versions, height, width, 3)`: each original, then as the first steps of a training change it."""
+    """`(rows, 1 + versions, height, width, 3)`: each original, then as the first epochs of a training change it."""
     import tensorflow as tf
 
     batches = tf.data.Dataset.from_tensors((originals,)).repeat(_VERSIONS)
-    changed = [pixels for (pixels,) in augment_with(section)(batches, seed, 0).as_numpy_iterator()]
+    changed = [pixels for (pixels,) in augment_with(section)(batches, seed, 0, 1).as_numpy_iterator()]
     return np.stack([originals, *changed], axis=1)
 
 

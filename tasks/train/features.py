@@ -198,8 +198,9 @@ class _AugmentedCopy:
     def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
         assert self.stage.augmentation is not None
         batches = ordered_batches(self.images, "train", _BATCH_SIZE)
-        first = self.number * len(batches)
-        for pixels, _ in augment_with(self.stage.augmentation)(batches, self.stage.seed, first):
+        steps = len(batches)
+        augment = augment_with(self.stage.augmentation)
+        for pixels, _ in augment(batches, self.stage.seed, self.number * steps, steps):
             yield pixels.numpy()
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pipeline_config.augmentation import PRESETS, Augmentation
 from pipeline_config.experiment import Train
 from pipeline_config.sentences import describe_problems
-from tasks.train.augmentation import Changes, apply_changes, augment_with, move_whole_pixels
+from tasks.train.augmentation import Changes, Place, apply_changes, augment_with, cut_out, move_whole_pixels
 
 EVERYTHING = Augmentation(
     rotation=20, width_shift=0.2, height_shift=0.2, zoom=0.2, shear=0.2, horizontal_flip=True, vertical_flip=True
@@ -20,12 +20,12 @@ UNCHANGED = Changes(angle=0, shift_x=0, shift_y=0, mirror_x=1, mirror_y=1, scale
 
 
 def augmented(images, section, seed=0, steps=1, first_step=0):
-    """So many batches of the same images, each changed: `(steps, batch, height, width, 3)`, and their labels."""
+    """So many epochs of the same images, each changed: `(steps, batch, height, width, 3)`, and their labels."""
     import tensorflow as tf
 
     labels = np.arange(len(images), dtype=np.int64)
     batches = tf.data.Dataset.from_tensors((images, labels)).repeat(steps)
-    changed = augment_with(section)(batches, seed, first_step)
+    changed = augment_with(section)(batches, seed, first_step, 1)
     assert changed.element_spec == batches.element_spec
     pixels, labels = zip(*changed.as_numpy_iterator(), strict=True)
     return np.stack(pixels), np.stack(labels)
@@ -107,7 +107,7 @@ def test_a_dumped_section_holds_the_numbers_and_is_read_back_as_it_was(section, 
             "augmentation: expected a preset (flips, shifts_and_flips, photographs), parameters such as {",
         ),
         (["flips"], "augmentation: expected a preset (flips, "),
-        ({"pre_set": "flips"}, "augmentation.pre_set: unknown key; allowed here: fill_mode, height_shift, "),
+        ({"pre_set": "flips"}, "augmentation.pre_set: unknown key; allowed here: cutout, fill_mode, "),
         ({"rotation": 181}, "augmentation.rotation: expected less than or equal to 180; received 181"),
         ({"rotation": -1}, "augmentation.rotation: expected greater than or equal to 0; received -1"),
         ({"rotation": True}, "augmentation.rotation: expected a number, 0 for off; received True"),
@@ -157,7 +157,7 @@ def test_what_stands_beside_pixels_and_labels_is_handed_on(noise):
 
     weights = np.arange(6, dtype=np.float32)
     batches = tf.data.Dataset.from_tensors((noise, {"class": weights + 1, "box": weights + 2}, weights))
-    ((pixels, labels, handed_on),) = augment_with(EVERYTHING)(batches, 0, 0)
+    ((pixels, labels, handed_on),) = augment_with(EVERYTHING)(batches, 0, 0, 1)
     assert not np.array_equal(pixels, noise)
     assert labels["box"].numpy().tolist() == [2, 3, 4, 5, 6, 7]
     assert handed_on.numpy().tolist() == [0, 1, 2, 3, 4, 5]
@@ -179,13 +179,52 @@ def test_every_step_and_every_image_is_changed_anew(noise):
 
 
 @pytest.mark.parametrize(("flip", "axis"), [("horizontal_flip", 1), ("vertical_flip", 0)])
-def test_flip_mirrors_half_of_the_images_and_nothing_else(noise, flip, axis):
-    image = noise[0]
-    (pixels,), _ = augmented(copies(image), Augmentation(**{flip: True}))
-    mirrored = sum(np.array_equal(changed, np.flip(image, axis)) for changed in pixels)
-    kept = sum(np.array_equal(changed, image) for changed in pixels)
-    assert mirrored + kept == len(pixels)
-    assert 12 < mirrored < 36
+def test_flip_mirrors_half_of_the_images_and_nothing_else(flip, axis):
+    images = np.random.default_rng(0).integers(0, 256, (48, 12, 20, 3), dtype=np.uint8)
+    (pixels,), _ = augmented(images, Augmentation(**{flip: True}))
+    mirrored = (pixels == np.flip(images, axis + 1)).all(axis=(1, 2, 3))
+    kept = (pixels == images).all(axis=(1, 2, 3))
+    assert (mirrored ^ kept).all()
+    assert 12 < mirrored.sum() < 36
+
+
+def test_an_image_is_mirrored_in_every_other_epoch(noise):
+    pixels, _ = augmented(noise, Augmentation(horizontal_flip=True), steps=4)
+    np.testing.assert_array_equal(pixels[1], pixels[0][:, :, ::-1])
+    np.testing.assert_array_equal(pixels[2:], pixels[:2])
+
+
+def test_an_epoch_of_several_steps_mirrors_an_image_alike_in_each(noise):
+    import tensorflow as tf
+
+    batches = tf.data.Dataset.from_tensors((noise,)).repeat(4)
+    changed = augment_with(Augmentation(horizontal_flip=True))(batches, 0, 0, 2)
+    first, again, next_epoch, _ = (pixels for (pixels,) in changed.as_numpy_iterator())
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(first, next_epoch[:, :, ::-1])
+
+
+def test_with_both_flips_four_epochs_show_all_four_sides(noise):
+    pixels, _ = augmented(noise, Augmentation(horizontal_flip=True, vertical_flip=True), steps=4)
+    for versions in pixels.swapaxes(0, 1):
+        assert len({version.tobytes() for version in versions}) == 4
+
+
+def test_cutout_greys_a_part_of_its_size_anywhere_in_the_image(noise):
+    (pixels,), _ = augmented(copies(noise[0]), Augmentation(cutout=0.5))
+    cut = (pixels == 128).all(axis=-1)
+    np.testing.assert_array_equal(pixels[~cut], copies(noise[0])[~cut])
+    assert cut.any(axis=2).sum(axis=1).max() == 6  # of 12 rows
+    assert cut.any(axis=1).sum(axis=1).max() == 10  # of 20 columns
+    assert cut.any(axis=0).all()
+
+
+def test_cutout_lies_about_its_centre():
+    white = np.full((1, 8, 12, 3), 255, np.uint8)
+    cut = cut_out(white, Place(x=np.float32([9]), y=np.float32([2])), 0.5).numpy()[0, :, :, 0] == 128
+    expected = np.zeros((8, 12), bool)
+    expected[0:4, 6:12] = True
+    np.testing.assert_array_equal(cut, expected)
 
 
 def test_width_shift_moves_to_either_side_by_its_share_of_the_width(dot):
@@ -226,7 +265,7 @@ def test_what_is_only_shifted_and_mirrored_is_not_blurred():
     """Every pixel value of noise is one that the image had; two pixels to either side, each shift as likely."""
     noise = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
     settings = Augmentation(width_shift=0.1, height_shift=0.1, horizontal_flip=True, fill_mode="reflect")
-    (pixels,), _ = augmented(copies(noise, 2_000), settings)
+    pixels = np.concatenate(augmented(copies(noise, 1_000), settings, steps=2)[0])
     inner = pixels[:, 8:12, 8:12]
     found = {
         (y, x, flipped): np.flatnonzero((inner == side[8 - y : 12 - y, 8 - x : 12 - x]).all(axis=(1, 2, 3)))
