@@ -1,7 +1,8 @@
 """A training that is interrupted, even by kill -9, goes on from its last finished epoch.
 
 Keras's BackupAndRestore keeps weights and optimizer alone; early stopping, schedules and the curves would begin anew.
-Here everything that these follow from is kept: the history of the epochs. The file is replaced after every epoch.
+Here everything that these follow from is kept: the history of the epochs. The file is replaced after every epoch, and
+where an epoch takes a fraction of a second, every other second.
 """
 
 import hashlib

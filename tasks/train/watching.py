@@ -12,6 +12,9 @@ from tasks.train.checkpoint import Checkpoint, Progress
 from tasks.train.compiling import named
 from tasks.train.schedules import learning_rate
 
+_SECONDS_APART = 2.0
+"""Between checkpoints of epochs that take less than it takes to write one: no more than this is lost."""
+
 
 def is_done(progress: Progress, stage: Train) -> bool:
     """Whether the stage that was begun last has had its epochs, or early stopping ends it."""
@@ -37,9 +40,10 @@ class Watch:
         steps: batches of an epoch.
         name: of the model.
         shown: the bar, moved by every step.
-        checkpoint: written after every epoch, or None.
+        checkpoint: written after every epoch, or None; of epochs of one piece, which are short, not after each.
         rate: learning rate of the last step.
         started: when the epoch began.
+        written: when the checkpoint was.
     """
 
     model: Any
@@ -52,6 +56,7 @@ class Watch:
     checkpoint: Checkpoint | None
     rate: float = math.nan
     started: float = field(default_factory=time.perf_counter)
+    written: float = -math.inf
 
     def as_callback(self) -> Any:
         """For Keras, which hands on the logs of a batch by their name."""
@@ -79,7 +84,7 @@ class Watch:
         self.rate = self._rate(self.steps - 1)
         self.shown.advance(self.steps)
         _check_finite(self.name, "training", logs["loss"], f"a step of epoch {self.progress.epochs + 1}")
-        self._end_epoch(named(logs))
+        self._end_epoch(named(logs), seconds_apart=_SECONDS_APART)
 
     def _rate(self, batch: int) -> float:
         losses = self.progress.stage_losses
@@ -94,7 +99,7 @@ class Watch:
         self.shown.advance()
         _check_finite(self.name, "training", loss, f"step {batch + 1} of an epoch")
 
-    def _end_epoch(self, logs: dict[str, float]) -> None:
+    def _end_epoch(self, logs: dict[str, float], seconds_apart: float = 0.0) -> None:
         progress, epoch = self.progress, self.progress.epochs
         _check_finite(self.name, "validation", logs["val_loss"], f"the end of epoch {epoch + 1}")
         for metric, value in {**logs, "learning_rate": self.rate}.items():
@@ -103,8 +108,9 @@ class Watch:
         self.started = time.perf_counter()
         if self.stage.early_stopping_patience and lowest(progress.history["val_loss"]) == epoch:
             progress.best_weights = self.kept.get_weights()
-        if self.checkpoint:
+        if self.checkpoint and time.perf_counter() - self.written >= seconds_apart:
             self.checkpoint.save(progress, self.kept)
+            self.written = time.perf_counter()
         self.shown.note(_told(epoch + 1, len(progress.stage_starts), logs))
         self.model.stop_training = is_done(progress, self.stage)
 

@@ -114,6 +114,37 @@ def test_the_fused_layer_gives_what_keras_gives(scale, training):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["gelu", "silu"])
+def test_a_compiled_activation_has_keras_s_value_and_slope(name):
+    import keras
+    import tensorflow as tf
+
+    from tasks.train.compute.activation import compiled
+
+    maps = tf.constant(np.random.default_rng(0).normal(0, 3, (2, 4, 3, 2)), tf.float32)
+    found = []
+    for activation in (keras.activations.get(name), compiled(name)):
+        with tf.GradientTape() as tape:
+            tape.watch(maps)
+            outputs = activation(maps)
+        found += [outputs, tape.gradient(outputs, maps, output_gradients=maps)]
+    np.testing.assert_allclose(found[2], found[0], atol=1e-6)
+    np.testing.assert_allclose(found[3], found[1], atol=1e-5)
+
+
+def test_a_network_of_compiled_activations_trains_as_it_would_and_is_saved_with_keras_s(pixels, targets, monkeypatch):
+    model = Model(name="fast", family="airbench", params={"filters": [4]})
+    plain, network = network_of(model), network_of(model)
+    network.set_weights(plain.get_weights())
+    copy, losses = trained(network, FLOAT32, pixels, targets)
+    assert [layer.activation.__name__ for layer in network.layers if hasattr(layer, "activation")].count("gelu") == 3
+    assert all(one is not other for one, other in zip(copy.layers, network.layers, strict=True))
+    monkeypatch.setattr("tasks.train.compute.network.COMPILED", ())
+    _, expected = trained(plain, FLOAT32, pixels, targets)
+    np.testing.assert_allclose(losses, expected, rtol=1e-3)
+    np.testing.assert_allclose(network.predict_on_batch(pixels), plain.predict_on_batch(pixels), atol=1e-3)
+
+
 def test_a_frozen_backbone_stays_as_it_is(pixels, targets):
     params = {"backbone": "MobileNetV2", "weights": None, "image_size": 32, "dropout": 0.0}
     network = network_of(Model(name="frozen", family="transfer", params=params))

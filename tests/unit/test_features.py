@@ -119,6 +119,17 @@ def test_training_on_features_is_the_training_on_pixels(images, cache, section, 
     assert_same_training(fitted(model, images), on_features)
 
 
+@pytest.mark.parametrize(("seconds", "kept_epochs"), [(0.0, [1, 2, 3]), (1e6, [1])])
+def test_epochs_of_a_moment_are_kept_from_time_to_time(
+    images, cache, section, tmp_path, monkeypatch, seconds, kept_epochs
+):
+    monkeypatch.setattr("tasks.train.watching._SECONDS_APART", seconds)
+    saved = []
+    monkeypatch.setattr(Checkpoint, "save", lambda self, progress, network: saved.append(progress.epochs))
+    fitted(section(epochs=3), images, cache, Checkpoint(tmp_path / "kept.npz"))
+    assert saved == kept_epochs
+
+
 @pytest.mark.parametrize(
     ("stages", "interrupted_after"),
     [([FROZEN, TUNED], 1), ([{**TUNED, "epochs": 1}, FROZEN], 2)],

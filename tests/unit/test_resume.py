@@ -26,6 +26,7 @@ TRAIN = {
     "epochs": 9,
     "batch_size": 8,
     "learning_rate": 0.1,
+    "seed": 2,
     "schedule": "reduce_on_plateau",
     "plateau_patience": 1,
     "early_stopping_patience": 4,
