@@ -27,32 +27,57 @@ def accuracy_interval(correct: npt.NDArray[np.bool_]) -> Interval:
     Args:
         correct: `(n,)`, whether each prediction is right; n >= 1.
     """
-    from scipy import stats
-
     hits, total = int(correct.sum()), len(correct)
     if hits in {0, total}:
-        exact = stats.binomtest(hits, total).proportion_ci(0.95, method="exact")
-        return Interval(float(exact.low), float(exact.high))
+        return exact_interval(hits, total)
     # A resample of n outcomes of which a share p is right holds Binomial(n, p) right ones: drawing that number at
     # once is the same bootstrap, without n x samples memory.
-    resampled = np.random.default_rng(_SEED).binomial(total, hits / total, BOOTSTRAP_SAMPLES) / total
+    resampled = bootstrap_rng().binomial(total, hits / total, BOOTSTRAP_SAMPLES) / total
     low, high = np.quantile(resampled, [0.025, 0.975])
     return Interval(float(low), float(high))
+
+
+def exact_interval(hits: int, total: int) -> Interval:
+    """Exact 95 % interval of a share (Clopper & Pearson, 1934).
+
+    Args:
+        hits: 0 to `total`.
+        total: trials, at least 1.
+    """
+    from scipy import stats
+
+    exact = stats.binomtest(hits, total).proportion_ci(0.95, method="exact")
+    return Interval(float(exact.low), float(exact.high))
+
+
+def bootstrap_rng() -> np.random.Generator:
+    """A generator in the same state every time, so that an interval is the same every time."""
+    return np.random.default_rng(_SEED)
+
+
+def resamples_at_once(width: int) -> int:
+    """How many resamples of `width` numbers each are held in memory together."""
+    return max(1_000_000 // width, 1)
 
 
 def mean_interval(values: npt.NDArray[np.float64]) -> Interval:
     """95 % interval of a mean: percentile bootstrap, as of `accuracy_interval`.
 
     Args:
-        values: `(n,)`, one an image; n >= 1. Of a single one nothing is known but itself: NaN to both sides.
+        values: `(n,)`, one an image; n >= 1. Of a single one nothing is known but itself: NaN to both sides, as where a
+            value is NaN.
     """
     from scipy import stats
 
-    if len(values) < 2:
+    if len(values) < 2 or np.isnan(values).any():
         return Interval(float("nan"), float("nan"))
-    batch = max(1_000_000 // len(values), 1)  # resamples at once, for the memory's sake
     resampled = stats.bootstrap(
-        (values,), np.mean, n_resamples=BOOTSTRAP_SAMPLES, batch=batch, method="percentile", rng=_SEED
+        (values,),
+        np.mean,
+        n_resamples=BOOTSTRAP_SAMPLES,
+        batch=resamples_at_once(len(values)),
+        method="percentile",
+        rng=bootstrap_rng(),
     )
     return Interval(float(resampled.confidence_interval.low), float(resampled.confidence_interval.high))
 

@@ -5,74 +5,124 @@ import numpy.typing as npt
 import pandas as pd
 
 from tasks import predictions
+from tasks.evaluate import ranking
 from tasks.evaluate.box_metrics import box_metrics
-from tasks.statistics import accuracy_interval
+from tasks.evaluate.calibration import calibration_error_interval, expected_calibration_error
+from tasks.evaluate.macro_f1 import macro_f1_interval
+from tasks.statistics import Interval, accuracy_interval, mean_interval
 
 # Keras clips at the same value (keras.config.epsilon()), so that train_loss, val_loss and test_loss compare.
 _SMALLEST_PROBABILITY = 1e-7
 
 
 def test_metrics(table: pd.DataFrame) -> dict[str, float]:
-    """The headline metrics, by their names in `pipeline_config/metric_names.py`.
+    """The headline metrics, by their names in `pipeline_config/metric_names.py`, in any order of the rows the same.
 
-    Macro averages run over the classes that have test rows or predictions, as scikit-learn's do: of a class with
-    neither nothing is known. A class with only one of the two counts as 0 where the other would divide.
+    Averages of precision, recall and F1 run over the classes that have test rows or predictions, as scikit-learn's do:
+    of a class with neither nothing is known. A class with only one of the two counts as 0 where the other would divide.
+    Those of ROC AUC and average precision, one class against the rest, run over the classes that have test rows and do
+    not have all of them; without such a class they are left out.
 
     Args:
         table: of `tasks/predictions.py`, `n` rows.
 
     Returns:
-        Of a model with a box head those of `box_metrics`. Of one with a class head `test_accuracy` and the ends of its
-        95 % interval, `test_macro_precision`, `test_macro_recall` and `test_macro_f1` in 0..1; `test_loss` in nats;
-        with more than five classes `test_top5_accuracy` in 0..1.
+        Of a model with a box head those of `box_metrics`. Of one with a class head, in 0..1 where nothing else is said:
+        `test_accuracy`; `test_loss` in nats; `test_macro_…` and `test_weighted_…` (by support) `precision`, `recall`
+        and `f1`; `test_roc_auc` and `test_average_precision`, macro averages; `test_ece`, the expected calibration
+        error; `test_brier`, 0..2; with more than five classes `test_top5_accuracy`. The ends of the 95 % intervals of
+        `test_accuracy`, `test_loss`, `test_macro_f1`, `test_roc_auc`, `test_ece` and `test_brier` are named `…_low` and
+        `…_high`; of a single row those of means are NaN. Where a probability is NaN, so is what is computed from it.
 
     Raises:
         ValueError: the table has no rows.
     """
     if table.empty:
         raise ValueError("The predictions table has no rows: a model is evaluated on at least one test row; received 0")
-    of_classes = _class_metrics(table) if predictions.has_classes(table) else {}
-    of_boxes = box_metrics(table) if predictions.has_boxes(table) else {}
+    ordered = table.sort_values("image_id", kind="stable")  # what is resampled are the first, second, … rows
+    of_classes = _class_metrics(ordered) if predictions.has_classes(ordered) else {}
+    of_boxes = box_metrics(ordered) if predictions.has_boxes(ordered) else {}
     return {**of_classes, **of_boxes}
 
 
 def _class_metrics(table: pd.DataFrame) -> dict[str, float]:
-    correct = predictions.correct(table)
-    interval = accuracy_interval(correct)
-    precision, recall, f1 = _averages(table, "macro")
+    correct, losses, brier = predictions.correct(table), _log_losses(table), _brier_scores(table)
     metrics = {
-        "test_accuracy": float(correct.mean()),
-        "test_accuracy_low": interval.low,
-        "test_accuracy_high": interval.high,
-        "test_loss": _log_loss(table),
-        "test_macro_precision": precision,
-        "test_macro_recall": recall,
-        "test_macro_f1": f1,
+        **_with_interval("test_accuracy", correct.mean(), accuracy_interval(correct)),
+        **_with_interval("test_loss", losses.mean(), mean_interval(losses)),
+        **_f1_metrics(table),
+        **_ranking_metrics(table),
+        **_with_interval("test_ece", expected_calibration_error(table), calibration_error_interval(table)),
+        **_with_interval("test_brier", brier.mean(), mean_interval(brier)),
     }
     if len(predictions.class_names(table)) > 5:
         metrics["test_top5_accuracy"] = _top_accuracy(table, 5)
     return metrics
 
 
+def _with_interval(name: str, value: float, interval: Interval) -> dict[str, float]:
+    return {name: float(value), f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def _f1_metrics(table: pd.DataFrame) -> dict[str, float]:
+    interval = macro_f1_interval(confusion_counts(table))
+    metrics = {"test_macro_f1_low": interval.low, "test_macro_f1_high": interval.high}
+    for average in ("macro", "weighted"):
+        names = [f"test_{average}_{name}" for name in ("precision", "recall", "f1")]
+        metrics |= dict(zip(names, _averages(table, average), strict=True))
+    return metrics
+
+
+def _ranking_metrics(table: pd.DataFrame) -> dict[str, float]:
+    ranked = ranking.ranked_classes(table)
+    if not len(ranked):
+        return {}
+    return {
+        **_with_interval("test_roc_auc", ranking.roc_auc(table)[ranked].mean(), ranking.macro_auc_interval(table)),
+        "test_average_precision": float(ranking.average_precision(table)[ranked].mean()),
+    }
+
+
 def classification_report(table: pd.DataFrame) -> pd.DataFrame:
-    """Columns `precision`, `recall`, `f1` (0..1) and `support` (test rows), one row a class in label order.
+    """One row a class in label order.
+
+    Columns are `precision`, `recall`, `f1`, `roc_auc`, `average_precision` (0..1; the last two NaN where the class has
+    no test rows or all of them) and `support` (test rows).
 
     Then come `macro average` and `weighted average` (by support), and `accuracy`, which stands in the column `f1` as
-    in scikit-learn's report, with NaN before it.
+    in scikit-learn's report, with NaN beside it.
     """
     from sklearn.metrics import precision_recall_fscore_support
 
     names = predictions.class_names(table)
-    columns = precision_recall_fscore_support(
+    *scores, support = precision_recall_fscore_support(
         predictions.labels(table), predictions.predicted(table), labels=np.arange(len(names)), zero_division=0
     )
-    accuracy = float(predictions.correct(table).mean())
-    closing = [_averages(table, "macro"), _averages(table, "weighted"), (np.nan, np.nan, accuracy)]
-    scores = np.vstack([np.column_stack(columns[:3]), closing])
-    index = pd.Index([*names, "macro average", "weighted average", "accuracy"], name="class")
-    report = pd.DataFrame(scores, columns=["precision", "recall", "f1"], index=index)
-    report["support"] = np.append(columns[3], [len(table)] * len(closing)).astype(np.int64)
+    of_classes = np.column_stack([*scores, ranking.roc_auc(table), ranking.average_precision(table)])
+    report = pd.DataFrame(
+        np.vstack([of_classes, _closing_scores(table, of_classes[:, 3:], support)]),
+        columns=["precision", "recall", "f1", "roc_auc", "average_precision"],
+        index=pd.Index([*names, "macro average", "weighted average", "accuracy"], name="class"),
+    )
+    report["support"] = np.append(support, [len(table)] * 3).astype(np.int64)
     return report
+
+
+def _closing_scores(
+    table: pd.DataFrame, rankings: npt.NDArray[np.float64], support: npt.NDArray[np.int64]
+) -> list[list[float]]:
+    """The report's last three rows; `rankings`: `(classes, 2)` ROC AUC and average precision."""
+    ranked = ranking.ranked_classes(table)
+    if len(ranked):
+        alike, by_support = (np.average(rankings[ranked], axis=0, weights=w) for w in (None, support[ranked]))
+    else:
+        alike = by_support = np.full(2, np.nan)
+    accuracy = float(predictions.correct(table).mean())
+    return [
+        [*_averages(table, "macro"), *alike],
+        [*_averages(table, "weighted"), *by_support],
+        [np.nan, np.nan, accuracy, np.nan, np.nan],
+    ]
 
 
 def confusion_counts(table: pd.DataFrame) -> npt.NDArray[np.int64]:
@@ -94,10 +144,21 @@ def _averages(table: pd.DataFrame, average: str) -> tuple[float, float, float]:
     return float(precision), float(recall), float(f1)
 
 
-def _log_loss(table: pd.DataFrame) -> float:
-    """Mean of -ln(probability of the true class), in nats; NaN where a probability is."""
+def _log_losses(table: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """`(n,)` -ln(probability of the true class), in nats; NaN where that is."""
     of_true = predictions.probabilities(table)[np.arange(len(table)), predictions.labels(table)]
-    return float(0.0 - np.log(np.maximum(of_true, _SMALLEST_PROBABILITY)).mean())  # not -0.0
+    return np.asarray(0.0 - np.log(np.maximum(of_true, _SMALLEST_PROBABILITY)))  # not -0.0
+
+
+def _brier_scores(table: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """`(n,)` sum over the classes of (probability - whether it is the true one)², 0..2.
+
+    As Brier defined it (Verification of forecasts expressed in terms of probability, 1950); with two classes it is
+    twice what is called by his name in scikit-learn's `brier_score_loss`.
+    """
+    true = np.eye(len(predictions.class_names(table)))[predictions.labels(table)]
+    errors = predictions.probabilities(table) - true
+    return np.asarray((errors**2).sum(axis=1))
 
 
 def _top_accuracy(table: pd.DataFrame, k: int) -> float:
