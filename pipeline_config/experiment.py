@@ -238,6 +238,9 @@ class Evaluation(Section):
     outside: str | None = Field(
         None, min_length=1, description="folder of images from outside the data set, one folder a class"
     )
+    unlabelled: str | None = Field(
+        None, min_length=1, description="folder of images without classes, to be classified and looked at"
+    )
 
 
 class Promotion(Section):

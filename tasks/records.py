@@ -95,6 +95,19 @@ class TrainedModel:
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """Images that are no part of the data set.
+
+    Attributes:
+        outside: a manifest of those whose classes are known, or None.
+        unlabelled: folder of those whose classes are not, or None.
+    """
+
+    outside: Manifest | None = None
+    unlabelled: Path | None = None
+
+
+@dataclass(frozen=True)
 class EvaluatedModel:
     """A trained model with its predictions on the test rows.
 

@@ -12,9 +12,10 @@ import pandas as pd
 from tasks import predictions
 from tasks.evaluate.box_gallery import draw_boxes
 from tasks.evaluate.confusion_matrix import draw_confusion_matrix
-from tasks.evaluate.gallery import draw_confident_mistakes
 from tasks.evaluate.metrics import classification_report, confusion_counts, test_metrics
+from tasks.evaluate.pictures import draw_pictures
 from tasks.evaluate.text_report import matrix_text, report_text
+from tasks.evaluate.wording import rows_in_words
 from tasks.files import write_whole
 
 
@@ -23,7 +24,7 @@ def write_evaluation(
 ) -> dict[str, float]:
     """Write predictions and metrics of one model, and what its heads make sense of.
 
-    Of classes that is report, confusion matrices and gallery, of boxes a picture of some of them.
+    Of classes that is report, confusion matrices and the pictures of `draw_pictures`, of boxes a picture of some.
 
     Args:
         table: of `tasks/predictions.py`, at least one row.
@@ -43,8 +44,7 @@ def write_evaluation(
     if predictions.has_classes(table):
         _write_report(table, folder)
         _write_confusion(table, folder, f"{title}: {_headline(metrics, 'accuracy', len(table))}")
-        mistakes_title = f"{title}: the most confident mistakes (true class → predicted class, its probability)"
-        draw_confident_mistakes(table, read_pixels, folder / "confident_mistakes.png", mistakes_title)
+        draw_pictures(table, read_pixels, folder, title)
     if predictions.has_boxes(table):
         draw_boxes(table, read_pixels, folder / "boxes.png", f"{title}: {_headline(metrics, 'mean_iou', len(table))}")
     return metrics
@@ -68,7 +68,7 @@ def _write_confusion(table: pd.DataFrame, folder: Path, title: str) -> None:
 def _headline(metrics: dict[str, float], metric: str, rows: int) -> str:
     value, low, high = (metrics[f"test_{metric}{end}"] for end in ("", "_low", "_high"))
     name, form = {"accuracy": ("accuracy", ".1%"), "mean_iou": ("mean IoU", ".3f")}[metric]
-    return f"{name} {value:{form}} (95% interval {low:{form}} to {high:{form}}) on {rows:,} test rows"
+    return f"{name} {value:{form}} (95% interval {low:{form}} to {high:{form}}) on {rows_in_words(rows)}"
 
 
 def _as_json(metrics: dict[str, float]) -> str:

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks import picture_style
+from tasks.evaluate.class_order import confusion_order
+from tasks.evaluate.ticks import round_numbers
 from tasks.picture_style import POINTS_PER_INCH
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ def draw_confusion_matrix(
 ) -> None:
     """Draw rows = true class, columns = predicted class, with numbers in the cells while they are legible.
 
+    More than three classes are sorted so that those confused stand together, which the axes then say.
+
     Args:
         counts: `(classes, classes)` test rows, as of `metrics.confusion_counts`.
         class_names: in label order.
@@ -51,16 +55,18 @@ def draw_confusion_matrix(
     """
     from matplotlib.figure import Figure
 
+    order = confusion_order(counts)
+    names, counts = [class_names[label] for label in order], counts[np.ix_(order, order)]
     values = _shares(counts) if normalised else counts.astype(np.float64)
     highest = 1.0 if normalised else max(float(values.max()), 1.0)
     depth = np.sqrt(values / highest)
-    sizes = _sizes(len(class_names))
+    sizes = _sizes(len(names))
     figure = Figure(figsize=(sizes.side, sizes.side))
     ax = figure.add_axes((0, 0, 1, 1))
     ax.imshow(_colours(depth), interpolation="nearest", aspect="equal")
-    _draw_lines(ax, len(class_names), sizes)
+    _draw_lines(ax, len(names), sizes)
     _draw_numbers(ax, values, depth, normalised, sizes)
-    _draw_labels(ax, class_names, sizes)
+    _draw_labels(ax, names, sizes, is_sorted=bool((np.diff(order) < 0).any()))
     _draw_colour_bar(figure, highest, normalised, sizes)
     ax.set_title(picture_style.wrap(title, picture_style.TITLE_SIZE, sizes.side * POINTS_PER_INCH), loc="left", pad=10)
     picture_style.save(figure, path)
@@ -118,13 +124,14 @@ def _number(value: float, normalised: bool) -> str:
     return "<1" if value < 0.01 else ">99" if 0.99 < value < 1 else f"{100 * value:.0f}"
 
 
-def _draw_labels(ax: "Axes", class_names: Sequence[str], sizes: _Sizes) -> None:
+def _draw_labels(ax: "Axes", class_names: Sequence[str], sizes: _Sizes, is_sorted: bool) -> None:
     named = range(0, len(class_names), sizes.label_every)
     names = [picture_style.shorten(class_names[label], sizes.label, _LONGEST_LABEL) for label in named]
     ax.set_yticks(named, names, size=sizes.label)
     ax.set_xticks(named, names, size=sizes.label, **_turn(names, sizes))
     ax.tick_params(length=2, pad=2, color=picture_style.FAINT)
-    note = f" (one in {sizes.label_every} is named)" if sizes.label_every > 1 else ""
+    note = ", sorted so that confusions stand together" if is_sorted else ""
+    note += f" (one in {sizes.label_every} is named)" if sizes.label_every > 1 else ""
     ax.set_xlabel(f"predicted class{note}", size=10, labelpad=8)
     ax.set_ylabel(f"true class{note}", size=10, labelpad=8)
 
@@ -147,7 +154,7 @@ def _draw_colour_bar(figure: "Figure", highest: float, normalised: bool, sizes: 
     colours = np.stack([picture_style.right_colours()(depth), picture_style.wrong_colours()(depth)], axis=1)
     ax.imshow(colours, origin="lower", aspect="auto", extent=(0, 2, 0, 1), interpolation="nearest")
     highest = 100.0 if normalised else highest
-    ticks = _round_numbers(highest)
+    ticks = round_numbers(highest)
     ax.yaxis.tick_right()
     ax.yaxis.set_label_position("right")
     ax.set_yticks(np.sqrt(ticks / highest), [f"{tick:,.0f}" for tick in ticks])
@@ -155,9 +162,3 @@ def _draw_colour_bar(figure: "Figure", highest: float, normalised: bool, sizes: 
     ax.set_ylabel("% of the true class" if normalised else "test rows")
     ax.tick_params(length=2, pad=2, labelsize=8)
     ax.spines[:].set_visible(False)
-
-
-def _round_numbers(highest: float) -> npt.NDArray[np.float64]:
-    """The numbers 1, 2, 5, 10, 20, 50, … of the two decades up to `highest`, which is at least 1."""
-    numbers = np.outer(10.0 ** np.arange(9), [1, 2, 5]).ravel()
-    return numbers[(numbers >= highest / 100) & (numbers <= highest)]

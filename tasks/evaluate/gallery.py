@@ -1,79 +1,111 @@
-"""The wrong predictions that the model was surest of, as pictures."""
+"""Images in a grid, each below two lines of text: what every gallery of an evaluation is drawn with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from tasks import picture_style, predictions
-from tasks.picture_style import DOTS_PER_INCH, POINTS_PER_INCH, TITLE_SIZE
+from tasks import picture_style
+from tasks.picture_style import DOTS_PER_INCH, POINTS_PER_INCH, TEXT_SIZE, TITLE_SIZE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLUMNS = 5
 IMAGE, _CAPTION, _GAP = 1.7, 0.42, 0.22  # inches
 _STEP_DOWN, STEP_RIGHT = IMAGE + _CAPTION + _GAP, IMAGE + _GAP
-NARROWEST = 5.0  # inches, so that the title is not a column of words above a single mistake
+NARROWEST = 5.0  # inches, so that the title is not a column of words above a single image
 CAPTION_SIZE = 8.0  # points
+_FRAME = 2.2  # points
+_NOTE_LINE = 0.17  # inches
+_PIXELS = 2 * round(IMAGE * DOTS_PER_INCH)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A class name, shortened where it has to be, and what always stands behind it."""
+
+    name: str
+    after: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image of a gallery, the two lines above it, and the colour of its frame, if it has one."""
+
+    image_id: str
+    lines: tuple[Line, Line]
+    frame: str | None = None
 
 
 @picture_style.styled()
-def draw_confident_mistakes(
-    table: pd.DataFrame,
+def draw_gallery(
+    pictures: Sequence[Picture],
     read_pixels: Callable[[str], npt.NDArray[np.uint8]],
     path: Path,
     title: str,
-    most: int = 25,
+    note: str,
+    instead: str,
+    columns: int = COLUMNS,
 ) -> None:
-    """Draw the most confident wrong predictions, the surest first, each with "true → predicted, confidence".
+    """Draw the pictures line by line in the order given.
 
     Args:
-        table: of `tasks/predictions.py`.
-        read_pixels: gives the `(height, width, 3)` uint8 RGB of an `image_id`; asked only for what is drawn.
-        path: PNG to write; without mistakes it says so.
-        title: stands above the grid.
-        most: pictures drawn at most.
+        pictures: possibly none.
+        read_pixels: gives the `(height, width, 3)` uint8 RGB of an `image_id`; asked once for each picture.
+        path: PNG to write.
+        title: stands above the images.
+        note: says below the title how to read them.
+        instead: stands in their place where there are none.
+        columns: images side by side at most.
     """
-    from matplotlib.figure import Figure
-
-    mistakes = table.iloc[confident_mistakes(table, most)]
-    width = max(min(len(mistakes), COLUMNS) * STEP_RIGHT - _GAP, NARROWEST)
-    height = max(-(-len(mistakes) // COLUMNS) * _STEP_DOWN, 2 * _CAPTION)
-    figure = Figure(figsize=(width, height))
-    # One set of axes in inches for all images: twenty-five of them would take most of the time.
-    ax = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
-    ax.set_axis_off()
-    heading = picture_style.wrap(title, TITLE_SIZE, width * POINTS_PER_INCH)
-    ax.text(0, -0.1, heading, size=TITLE_SIZE, va="bottom")
-    _draw_grid(ax, mistakes, read_pixels)
-    if mistakes.empty:
-        ax.text(0, _CAPTION, f"No mistakes on {len(table):,} test rows.", size=TITLE_SIZE, color=picture_style.RIGHT)
+    width = max(min(len(pictures), columns) * STEP_RIGHT - _GAP, NARROWEST)
+    figure, ax = blank_page(width, max(-(-len(pictures) // columns) * _STEP_DOWN, 2 * _CAPTION))
+    write_heading(ax, title, note if pictures else "", width)
+    for place, picture in enumerate(pictures):
+        line, column = divmod(place, columns)
+        _draw_picture(ax, column * STEP_RIGHT, line * _STEP_DOWN, picture, read_pixels(picture.image_id))
+    if not pictures:
+        ax.text(0, _CAPTION, picture_style.wrap(instead, TITLE_SIZE, width * POINTS_PER_INCH), size=TITLE_SIZE)
     picture_style.save(figure, path)
 
 
-def confident_mistakes(table: pd.DataFrame, most: int) -> npt.NDArray[np.int64]:
-    """`(at most `most`,)` positions of the wrong rows, the surest first; equals by image id, whatever the row order."""
-    wrong = np.flatnonzero(~predictions.correct(table))
-    confidence = predictions.probabilities(table).max(axis=1)[wrong]
-    image_ids = table["image_id"].to_numpy(str)[wrong]
-    return wrong[np.lexsort((image_ids, -confidence))][:most]
+def blank_page(width: float, height: float) -> tuple["Figure", "Axes"]:
+    """A figure with one set of axes in inches from its upper left corner.
+
+    One for all images: twenty-five sets of axes would take most of the time.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    ax = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+    ax.set_axis_off()
+    return figure, ax
 
 
-def _draw_grid(ax: "Axes", mistakes: pd.DataFrame, read_pixels: Callable[[str], npt.NDArray[np.uint8]]) -> None:
-    names, confidences = predictions.class_names(mistakes), predictions.probabilities(mistakes).max(axis=1)
-    rows = zip(
-        mistakes["image_id"], predictions.labels(mistakes), predictions.predicted(mistakes), confidences, strict=True
-    )
-    for place, (image_id, label, guess, confidence) in enumerate(rows):
-        line, column = divmod(place, COLUMNS)
-        left, top = column * STEP_RIGHT, line * _STEP_DOWN
-        write_name(ax, left, top + 0.17, names[label], " →", picture_style.RIGHT)
-        write_name(ax, left, top + 0.34, names[guess], f", {confidence:.1%}", picture_style.WRONG)
-        show_image(ax, left, top + _CAPTION, read_pixels(image_id))
+def write_heading(ax: "Axes", title: str, note: str, width: float) -> None:
+    """The title above the page, and between them the note in a smaller type."""
+    note = picture_style.wrap(note, TEXT_SIZE, width * POINTS_PER_INCH)
+    room = _NOTE_LINE * (note.count("\n") + 1) + 0.08 if note else 0.0
+    heading = picture_style.wrap(title, TITLE_SIZE, width * POINTS_PER_INCH)
+    ax.text(0, -room - 0.1, heading, size=TITLE_SIZE, va="bottom")
+    ax.text(0, -0.08, note, size=TEXT_SIZE, va="bottom")
+
+
+def _draw_picture(ax: "Axes", left: float, top: float, picture: Picture, pixels: npt.NDArray[np.uint8]) -> None:
+    from matplotlib.patches import Rectangle
+
+    for line, y in zip(picture.lines, (top + 0.17, top + 0.34), strict=True):
+        write_name(ax, left, y, line.name, line.after, line.colour)
+    size = show_image(ax, left, top + _CAPTION, pixels)
+    if picture.frame:
+        frame = Rectangle((left, top + _CAPTION), *size, fill=False, edgecolor=picture.frame, linewidth=_FRAME)
+        ax.add_patch(frame).set_clip_on(False)
 
 
 def write_name(ax: "Axes", x: float, y: float, name: str, after: str, colour: str) -> None:
@@ -82,17 +114,23 @@ def write_name(ax: "Axes", x: float, y: float, name: str, after: str, colour: st
     ax.text(x, y, picture_style.shorten(name, CAPTION_SIZE, room) + after, size=CAPTION_SIZE, color=colour)
 
 
+def thumbnail(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The image reduced to what a gallery shows of it; as it is where it is smaller."""
+    from PIL import Image
+
+    image = Image.fromarray(pixels)
+    image.thumbnail((_PIXELS, _PIXELS))  # matplotlib alone needs ten times as long for a photograph
+    return np.asarray(image)
+
+
 def show_image(ax: "Axes", left: float, top: float, pixels: npt.NDArray[np.uint8]) -> tuple[float, float]:
     """The image in its own proportions, enlarged by nearest neighbour, reduced smoothly; its width and height."""
     from matplotlib.patches import Rectangle
-    from PIL import Image
 
-    room = round(IMAGE * DOTS_PER_INCH)
-    image = Image.fromarray(pixels)
-    width, height = (side * IMAGE / max(image.size) for side in image.size)
-    image.thumbnail((2 * room, 2 * room))  # matplotlib alone needs ten times as long for a photograph
-    interpolation = "nearest" if max(image.size) < room else "auto"
+    height, width = (side * IMAGE / max(pixels.shape[:2]) for side in pixels.shape[:2])
+    reduced = thumbnail(pixels)
+    interpolation = "nearest" if max(reduced.shape[:2]) < _PIXELS // 2 else "auto"
     extent = (left, left + width, top + height, top)
-    ax.imshow(np.asarray(image), interpolation=interpolation, extent=extent, aspect="auto")
+    ax.imshow(reduced, interpolation=interpolation, extent=extent, aspect="auto")
     ax.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=picture_style.FAINT, clip_on=False))
     return width, height

@@ -2,26 +2,18 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tasks import picture_style, predictions
-from tasks.evaluate.gallery import IMAGE, NARROWEST, STEP_RIGHT, show_image, write_name
-from tasks.picture_style import POINTS_PER_INCH, RIGHT, TITLE_SIZE, WRONG
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from tasks import predictions
+from tasks.evaluate.galleries import true_and_predicted
+from tasks.evaluate.gallery import draw_gallery
 
 _COLUMNS = 6  # so that 36 fill a square
-_CAPTION, _GAP, _LEGEND = 0.42, 0.26, 0.26  # inches
-_STEP_DOWN = IMAGE + _CAPTION + _GAP
-_FRAME = 2.2  # points
 
 
-@picture_style.styled()
 def draw_outside(
     table: pd.DataFrame,
     read_pixels: Callable[[str], npt.NDArray[np.uint8]],
@@ -38,19 +30,8 @@ def draw_outside(
         title: stands above the images.
         most: pictures drawn at most.
     """
-    from matplotlib.figure import Figure
-
-    shown = table.iloc[wrong_first(table, most)]
-    width = max(min(len(shown), _COLUMNS) * STEP_RIGHT, NARROWEST)
-    height = -(-len(shown) // _COLUMNS) * _STEP_DOWN
-    figure = Figure(figsize=(width, height))
-    ax = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
-    ax.set_axis_off()
-    heading = picture_style.wrap(title, TITLE_SIZE, width * POINTS_PER_INCH)
-    ax.text(0, -_LEGEND - 0.08, heading, size=TITLE_SIZE, va="bottom")
-    ax.text(0, -0.06, _legend(len(shown), len(table)), va="bottom")
-    _draw_grid(ax, shown, read_pixels)
-    picture_style.save(figure, path)
+    pictures = true_and_predicted(table.iloc[wrong_first(table, most)], framed=True)
+    draw_gallery(pictures, read_pixels, path, title, _note(len(pictures), len(table)), "No images.", _COLUMNS)
 
 
 def wrong_first(table: pd.DataFrame, most: int) -> npt.NDArray[np.int64]:
@@ -63,24 +44,6 @@ def wrong_first(table: pd.DataFrame, most: int) -> npt.NDArray[np.int64]:
     return np.lexsort(keys)[:most]
 
 
-def _legend(shown: int, rows: int) -> str:
+def _note(shown: int, rows: int) -> str:
     part = f"; {shown:,} of {rows:,} shown, wrong ones first" if shown < rows else ""
     return f"true class → predicted class, its probability; blue: right, red: wrong{part}"
-
-
-def _draw_grid(ax: "Axes", shown: pd.DataFrame, read_pixels: Callable[[str], npt.NDArray[np.uint8]]) -> None:
-    names, confidences = predictions.class_names(shown), predictions.probabilities(shown).max(axis=1)
-    rows = zip(shown["image_id"], predictions.labels(shown), predictions.predicted(shown), confidences, strict=True)
-    for place, (image_id, label, guess, confidence) in enumerate(rows):
-        line, column = divmod(place, _COLUMNS)
-        left, top = column * STEP_RIGHT, line * _STEP_DOWN + 0.04
-        colour = RIGHT if guess == label else WRONG
-        write_name(ax, left, top + 0.17, names[label], " →", RIGHT)
-        write_name(ax, left, top + 0.34, names[guess], f", {confidence:.1%}", colour)
-        _draw_frame(ax, left, top + _CAPTION, show_image(ax, left, top + _CAPTION, read_pixels(image_id)), colour)
-
-
-def _draw_frame(ax: "Axes", left: float, top: float, size: tuple[float, float], colour: str) -> None:
-    from matplotlib.patches import Rectangle
-
-    ax.add_patch(Rectangle((left, top), *size, fill=False, edgecolor=colour, linewidth=_FRAME, clip_on=False))

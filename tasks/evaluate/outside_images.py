@@ -54,14 +54,14 @@ def _open_all(listing: Listing) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
         try:
             pixels = decode(reader.read(path, None)).pixels
         except (OSError, ValueError, Image.DecompressionBombError) as error:
-            undecodable.append((path, _why(error)))
+            undecodable.append((path, why_not_opened(error)))
         else:
             height, width, _ = pixels.shape
             rows.append((path, class_name, image_id(pixels), width, height))
     return pd.DataFrame(rows, columns=["path", "class_name", "image_id", "width", "height"]), undecodable
 
 
-def _why(error: Exception) -> str:
+def why_not_opened(error: Exception) -> str:
     """In words that are the same on every machine; Pillow's own name an address in memory."""
     what = "not an image" if isinstance(error, UnidentifiedImageError) else getattr(error, "strerror", None) or error
     return f"cannot be opened: {what}"
@@ -84,10 +84,11 @@ def _in_sentences(reasons: Mapping[str, str | None]) -> tuple[str, ...]:
     for path, why in reasons.items():
         if isinstance(why, str):
             grouped.setdefault(why, []).append(path)
-    return tuple(f"outside images left out ({why}): {_named(paths)}" for why, paths in grouped.items())
+    return tuple(f"outside images left out ({why}): {name_some(paths)}" for why, paths in grouped.items())
 
 
-def _named(paths: Iterable[str]) -> str:
+def name_some(paths: Iterable[str]) -> str:
+    """The first of many by name, and how many more there are."""
     names = sorted(paths)
     more = [f"and {len(names) - _NAMED:,} more"] if len(names) > _NAMED else []
     return ", ".join([*names[:_NAMED], *more])

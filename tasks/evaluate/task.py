@@ -5,32 +5,38 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pandas as pd
 from prefect import task
 
 from pipeline_config.settings import Settings
 from tasks import predictions, tracking
 from tasks.evaluate.artifacts import write_evaluation
+from tasks.evaluate.cost import BATCH_SIZES, measure_cost
 from tasks.evaluate.outside import evaluate_outside
 from tasks.evaluate.outside_images import make_outside_manifest
 from tasks.evaluate.recheck import check_test_images, keep_test_rows
-from tasks.input_pipeline import open_image_set, read_pixels
+from tasks.evaluate.slices import mean_brightness, write_slices
+from tasks.evaluate.unlabelled import classify_unlabelled
+from tasks.input_pipeline import ImageSet, open_image_set, read_pixels
 from tasks.prediction import predict_split
 from tasks.progress import say
-from tasks.records import EvaluatedModel, Listing, Manifest, TrainedModel
+from tasks.records import Elsewhere, EvaluatedModel, Listing, Manifest, TrainedModel
+
+NOWHERE = Elsewhere()
 
 
 @task(name="evaluate model", task_run_name="evaluate {trained.name}")
-def evaluate_model(trained: TrainedModel, manifest: Manifest, outside: Manifest | None = None) -> EvaluatedModel:
+def evaluate_model(trained: TrainedModel, manifest: Manifest, elsewhere: Elsewhere = NOWHERE) -> EvaluatedModel:
     """The model, loaded from MLflow, meets the test rows, once; everything is computed from that one pass.
 
-    Images from outside the data set, where there are any, have a pass and files of their own.
+    Images from elsewhere, where there are any, have a pass and files of their own.
     """
     with tracking.continued(trained.run_id):
-        return _evaluate(trained, manifest, manifest, outside)
+        return _evaluate(trained, manifest, manifest, elsewhere)
 
 
 @task(name="evaluate model later", task_run_name="evaluate {trained.name} later")
-def evaluate_later(trained: TrainedModel, manifest: Manifest, outside: Manifest | None = None) -> EvaluatedModel:
+def evaluate_later(trained: TrainedModel, manifest: Manifest, elsewhere: Elsewhere = NOWHERE) -> EvaluatedModel:
     """As `evaluate_model`, for a run that ended long ago: its test images may have changed, and its cache be gone.
 
     A failure leaves the run's status as it was: neither the training nor an earlier evaluation is undone by it.
@@ -43,7 +49,7 @@ def evaluate_later(trained: TrainedModel, manifest: Manifest, outside: Manifest 
         test_rows = keep_test_rows(manifest, Path(temporary))
         # Named by the test rows, since the pixels that the cache keeps for the whole set are others.
         pictured = replace(manifest, path=test_rows, digest=manifest.test_digest)
-        evaluated = _evaluate(trained, manifest, pictured, outside)
+        evaluated = _evaluate(trained, manifest, pictured, elsewhere)
     tracking.forget_failure(trained.run_id)
     return evaluated
 
@@ -59,9 +65,7 @@ def find_outside_images(listing: Listing, manifest: Manifest) -> Manifest | None
     return outside
 
 
-def _evaluate(
-    trained: TrainedModel, manifest: Manifest, pictured: Manifest, outside: Manifest | None
-) -> EvaluatedModel:
+def _evaluate(trained: TrainedModel, manifest: Manifest, pictured: Manifest, elsewhere: Elsewhere) -> EvaluatedModel:
     """Evaluate on the images of `pictured`: all of the manifest's rows, or those to test with."""
     settings = Settings()
     with TemporaryDirectory(dir=settings.cache) as temporary:
@@ -75,8 +79,13 @@ def _evaluate(
         metrics = write_evaluation(table, read_pixels(pictured), folder, trained.name)
         metrics["predict_ms_per_image"] = 1_000 * seconds / len(table)
         metrics["model_bytes"] = sum(file.stat().st_size for file in files.rglob("*") if file.is_file())
-        if outside:
-            metrics |= evaluate_outside(model, outside, settings.cache, folder, trained.name, metrics)
+        metrics |= measure_cost(model, images.read(images.positions("test")[: max(BATCH_SIZES)]))
+        _write_slices(table, images, folder, trained.name)
+        if elsewhere.outside:
+            metrics |= evaluate_outside(model, elsewhere.outside, settings.cache, folder, trained.name, metrics)
+        if elsewhere.unlabelled and predictions.has_classes(table):
+            names, size = manifest.class_names, manifest.image_size
+            classify_unlabelled(model, elsewhere.unlabelled, size, names, folder, trained.name)
         tracking.log_files(trained.run_id, folder, "evaluation")
         tracking.log_metrics(trained.run_id, metrics, trained.model_id)
         tracking.log_dataset_input(trained.run_id, manifest, images.rows.iloc[images.positions("test")], "test")
@@ -92,3 +101,8 @@ def _evaluate(
         test_digest=manifest.test_digest,
         metrics={**trained.metrics, **metrics},
     )
+
+
+def _write_slices(table: pd.DataFrame, images: ImageSet, folder: Path, title: str) -> None:
+    positions = images.positions("test")
+    write_slices(table, images.rows.iloc[positions], mean_brightness(images, positions), folder, title)

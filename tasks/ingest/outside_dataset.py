@@ -1,6 +1,7 @@
-"""A folder of images from outside the data set -> the section that lists them under the data set's classes."""
+"""Folders of images from outside the data set: with classes, under those of the data set, and without."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from pipeline_config.errors import ConfigurationError, DataError
 from pipeline_config.experiment import Dataset
@@ -56,3 +57,17 @@ def _complaint(folder: str, unknown: Sequence[str], known: Mapping[str, str]) ->
         f"{name_them(sorted(known))}; received {quoted}{did_you_mean(unknown[0], list(known))}; "
         "rename the folder, or move it away"
     )
+
+
+def unlabelled_folder(folder: str | None) -> Path | None:
+    """The folder of images without classes; None where none is named.
+
+    Raises:
+        DataError: it is missing.
+    """
+    if folder is None:
+        return None
+    root = Path(folder).expanduser().absolute()
+    if not root.is_dir():
+        raise DataError(f"evaluation.unlabelled: no folder {root}; put images there, or name another folder")
+    return root

@@ -99,19 +99,24 @@ def shown(show: Any, result: Any) -> str:
     return str(said.get())
 
 
-def test_a_run_that_is_evaluated_later_meets_its_outside_images_again(done):
+def test_a_run_that_is_evaluated_later_meets_its_outside_images_again_and_others_that_are_named(done):
     from flows.evaluate import evaluate_run
 
     with mock.patch.dict(os.environ, DARKROOM_HOME=str(done.folder / "home")):
-        again = evaluate_run(done.run_id)
+        again = evaluate_run(done.run_id, unlabelled=str(done.folder / "drawn"))
     assert again.metrics["outside_accuracy"] == 0
     assert len(done.client.get_metric_history(done.run_id, "outside_gap")) == 2
+    classified = pd.read_csv(done.client.download_artifacts(done.run_id, "evaluation/unlabelled_predictions.csv"))
+    assert classified["path"].tolist() == [f"{number:03}.png" for number in range(45)]
+    assert set(classified["predicted"]) == {"red"}
+    assert "evaluation/unlabelled.png" in {file.path for file in done.client.list_artifacts(done.run_id, "evaluation")}
 
 
 def test_outside_images_that_are_gone_later_cost_a_run_their_figures_alone(tmp_path):
-    from flows.evaluate import _find_outside_later
+    from flows.evaluate import _find_elsewhere_later
     from pipeline_config.experiment import Dataset, Experiment
     from tasks.progress import console
+    from tasks.records import Elsewhere
 
     gone = Experiment(
         name="later",
@@ -120,7 +125,7 @@ def test_outside_images_that_are_gone_later_cost_a_run_their_figures_alone(tmp_p
         evaluation={"outside": str(tmp_path / "gone")},
     )
     with console.capture() as said:
-        assert _find_outside_later(gone, SimpleNamespace(class_names=("blue", "red"))) is None
+        assert _find_elsewhere_later(gone, SimpleNamespace(class_names=("blue", "red"))) == Elsewhere()
     assert f"warning: evaluated without outside images: evaluation.outside: no folder {tmp_path / 'gone'}" in said.get()
 
 

@@ -10,7 +10,9 @@ from PIL import Image
 from tasks import picture_style, predictions
 from tasks.evaluate.artifacts import write_evaluation
 from tasks.evaluate.confusion_matrix import draw_confusion_matrix
-from tasks.evaluate.gallery import confident_mistakes, draw_confident_mistakes
+from tasks.evaluate.galleries import draw_confident_mistakes
+from tasks.evaluate.gallery_rows import confident_mistakes
+from tasks.evaluate.metrics import confusion_counts
 from tasks.evaluate.metrics import test_metrics as metrics_of  # pytest would collect it by its own name
 
 # As mathematics, which matplotlib sees between two dollars, this would be an error.
@@ -25,6 +27,13 @@ FILES = {
     "confusion_matrix.png",
     "confusion_matrix_normalised.png",
     "confident_mistakes.png",
+    "unsure_hits.png",
+    "random_sample.png",
+    "most_confused.png",
+    "class_curves.png",
+    "calibration.png",
+    "label_errors.png",
+    "label_errors.csv",
 }
 
 
@@ -59,7 +68,7 @@ def assert_sane(path):
         assert (edge == 255).all()
 
 
-@pytest.mark.parametrize(("classes", "long_names"), [(2, False), (2, True), (10, False), (10, True), (120, True)])
+@pytest.mark.parametrize(("classes", "long_names"), [(2, False), (10, True)])
 def test_every_file_is_written_from_the_one_table(tmp_path, classes, long_names):
     table = make_table(classes, long_names=long_names)
     metrics = write_evaluation(table, read_pixels, tmp_path / "evaluation", "cnn")
@@ -80,7 +89,8 @@ def test_every_file_is_written_from_the_one_table(tmp_path, classes, long_names)
     assert len((folder / "classification_report.txt").read_text().splitlines()) == classes + 5
 
 
-def test_metrics_file_is_json_even_where_a_metric_is_not_a_number(tmp_path):
+def test_metrics_file_is_json_even_where_a_metric_is_not_a_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(picture_style, "save", lambda *_: None)
     table = make_table(3)
     table.iloc[0, 2:] = np.nan
     write_evaluation(table, read_pixels, tmp_path, "cnn")
@@ -102,8 +112,7 @@ def reds(pixels):
     return int(((pixels[..., 0] - pixels[..., 2]) > 30).sum())
 
 
-@pytest.mark.parametrize("normalised", [False, True])
-@pytest.mark.parametrize("classes", [2, 10, 120])
+@pytest.mark.parametrize(("classes", "normalised"), [(2, True), (10, False), (120, False)])
 def test_a_single_error_is_seen_in_the_matrix(tmp_path, classes, normalised):
     names = [str(label) for label in range(classes)]
     perfect = np.eye(classes, dtype=np.int64) * 1_000
@@ -114,6 +123,13 @@ def test_a_single_error_is_seen_in_the_matrix(tmp_path, classes, normalised):
 
     more = reds(pixels_of(tmp_path / "wrong.png")) - reds(pixels_of(tmp_path / "perfect.png"))
     assert more > 100
+
+
+def test_a_matrix_of_many_long_names_is_no_larger_than_a_screen_and_cuts_none_off(tmp_path):
+    names = [f"{LONG}{label}" for label in range(120)]
+    counts = confusion_counts(make_table(120, rows=2_000))
+    draw_confusion_matrix(counts, names, tmp_path / "matrix.png", normalised=False, title="cnn")
+    assert_sane(tmp_path / "matrix.png")
 
 
 def test_rows_of_the_matrix_are_the_true_classes(tmp_path):
