@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from prefect import flow
 from prefect.runtime import flow_run
 
-from flows.evaluate import evaluate, find_outside
+from flows.evaluate import evaluate, find_elsewhere
 from flows.outcomes import Failure
 from flows.prepare import Prepared, prepare, refuse_bad_data, say_warnings
 from flows.promote import promote
@@ -22,7 +22,7 @@ from tasks.compare.task import log_comparison
 from tasks.progress import say
 from tasks.promote.gates import choose_challenger
 from tasks.reasons import reason
-from tasks.records import Decision, EvaluatedModel
+from tasks.records import Decision, EvaluatedModel, Manifest
 from tasks.tracking import RunTags
 from tasks.train.compute.threads import use_threads
 
@@ -105,14 +105,14 @@ def _run_stages(config: Experiment, tags: RunTags, run_id: str) -> PipelineResul
     clock = Clock()
     with clock.stage("prepare"):
         prepared = _prepare(config, run_id)
-        outside = find_outside(config, prepared.manifest)  # now, since a wrong folder must not cost a training
+        elsewhere = find_elsewhere(config, prepared.manifest)  # now, since a wrong folder must not cost a training
     manifest = prepared.manifest
     tags = replace(tags, data_digest=manifest.digest, test_digest=manifest.test_digest)
     tracking.set_tags(run_id, tags.as_tags("pipeline"))
     with clock.stage("train"):
         trained, not_trained = train(config, manifest, tags, run_id)
     with clock.stage("evaluate"):
-        evaluated, not_evaluated = evaluate(trained, manifest, outside)
+        evaluated, not_evaluated = evaluate(trained, manifest, elsewhere)
     failures = (*not_trained, *not_evaluated)
     if not evaluated:
         reasons = "; ".join(f"{failure.name}: {failure.reason}" for failure in failures)
@@ -121,7 +121,7 @@ def _run_stages(config: Experiment, tags: RunTags, run_id: str) -> PipelineResul
     with clock.stage("promote"):
         decision = promote(evaluated, config.promotion, tags, run_id)
     with clock.stage("compare"):
-        _compare(evaluated, run_id)
+        _compare(evaluated, run_id, manifest)
     best = choose_challenger(evaluated, config.promotion.metric)
     return PipelineResult(
         experiment=config.name,
@@ -136,9 +136,9 @@ def _run_stages(config: Experiment, tags: RunTags, run_id: str) -> PipelineResul
     )
 
 
-def _compare(evaluated: list[EvaluatedModel], run_id: str) -> None:
+def _compare(evaluated: list[EvaluatedModel], run_id: str, manifest: Manifest) -> None:
     """The models side by side in the pipeline's run; where that fails, nothing else is lost."""
-    error = log_comparison(evaluated, run_id, return_state=True).result(raise_on_failure=False)
+    error = log_comparison(evaluated, run_id, manifest, return_state=True).result(raise_on_failure=False)
     if isinstance(error, BaseException):
         say(f"warning: the comparison of the models could not be logged: {reason(error)}")
 

@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.compare.pair_table import TIE, UNKNOWN
 from tasks.compare.rows import Row
 from tasks.compare.table import SHORT
 
-UNKNOWN = "–"
-TIE = "≈"
-LEGEND = "≈ cannot be told from the best by a paired test (exact McNemar, 5 %) on the same test rows"
+LEGEND = (
+    f"{TIE} cannot be told from the best by a paired test on the same test rows (exact McNemar, Holm-corrected for the "
+    "number of pairs, 5 %)"
+)
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,17 @@
 """The comparison: models on the same test rows, ranked, those that cannot be told from the best one marked."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
+from dataclasses import dataclass, field
 
 from pipeline_config.errors import ConfigurationError
-from tasks import predictions
+from tasks.compare.answers import AnswersByRun
+from tasks.compare.pairs import Pair, compare_pairs
 from tasks.compare.rows import Row, make_row
-from tasks.statistics import mcnemar
-from tasks.tracking import LoggedRun
+from tasks.tracking import History, LoggedRun
 
 _MAX_NAMED = 5
 SHORT = 8
 """Digits of a run's id that tell it from others to the eye."""
-
-Hits = Mapping[str, npt.NDArray[np.bool_] | None]
-"""Run id -> `(n,)` whether it has each test row's class right, in the order of the image ids; None of boxes alone."""
 
 
 @dataclass(frozen=True)
@@ -28,27 +21,27 @@ class Group:
     Attributes:
         test_digest: names the test rows.
         num_images: how many they are; None where no predictions table was at hand.
+        pairs: of every two models, in the order of the rows.
+        answers: by run id, of the models whose predictions are at hand.
+        histories: by run id, curves of the models that have any.
     """
 
     test_digest: str
     num_images: int | None
     rows: tuple[Row, ...]
+    pairs: tuple[Pair, ...] = ()
+    answers: AnswersByRun = field(default_factory=dict)
+    histories: Mapping[str, History] = field(default_factory=dict)
 
 
-def read_hits(path: Path) -> npt.NDArray[np.bool_] | None:
-    """`(n,)` whether each class of a table is right, in the order of the image ids; None of boxes alone."""
-    table = predictions.read(path).sort_values("image_id")
-    return predictions.correct(table) if predictions.has_classes(table) else None
-
-
-def compare(runs: Sequence[LoggedRun], hits: Hits) -> tuple[Group, ...]:
+def compare(runs: Sequence[LoggedRun], answers: AnswersByRun) -> tuple[Group, ...]:
     """The runs in groups of the same test rows; ranks and paired tests stay within a group.
 
     Args:
         runs: at least one.
-        hits: of each run whose predictions are at hand; of the others ties are not told.
+        answers: of each run whose predictions are at hand; of the others ties are not told.
     """
-    return tuple(_rank(digest, members, hits) for digest, members in _by_test_rows(runs).items())
+    return tuple(_rank(digest, members, answers) for digest, members in _by_test_rows(runs).items())
 
 
 def refuse_unlike(runs: Sequence[LoggedRun]) -> None:
@@ -79,18 +72,34 @@ def _names(runs: Sequence[LoggedRun]) -> str:
     return named + (f" and {len(runs) - _MAX_NAMED} more" if len(runs) > _MAX_NAMED else "")
 
 
-def _rank(digest: str, runs: Sequence[LoggedRun], hits: Hits) -> Group:
+def _rank(digest: str, runs: Sequence[LoggedRun], answers: AnswersByRun) -> Group:
     ordered = sorted(runs, key=_best_first)
-    best = hits.get(ordered[0].run_id)
-    rows = (make_row(run, rank, _tied(best, hits.get(run.run_id))) for rank, run in enumerate(ordered, 1))
-    counts = (len(hit) for hit in map(hits.get, (run.run_id for run in ordered)) if hit is not None)
-    return Group(digest, next(counts, None), tuple(rows))
+    known = {run.run_id: answers[run.run_id] for run in ordered if run.run_id in answers}
+    pairs = compare_pairs([run.run_id for run in ordered], known)
+    ties = _ties(ordered[0].run_id, pairs, known)
+    return Group(
+        test_digest=digest,
+        num_images=next((len(one.labels) for one in known.values()), None),
+        rows=tuple(make_row(run, rank, ties[run.run_id]) for rank, run in enumerate(ordered, 1)),
+        pairs=pairs,
+        answers=known,
+        histories={run.run_id: run.history for run in ordered if run.history},
+    )
 
 
 def _best_first(run: LoggedRun) -> tuple[float, float, str]:
     return -run.metrics.get("test_accuracy", -1), -run.metrics.get("test_mean_iou", -1), run.name
 
 
-def _tied(best: npt.NDArray[np.bool_] | None, other: npt.NDArray[np.bool_] | None) -> bool | None:
-    """Whether the exact McNemar test at 5 % cannot tell the two apart."""
-    return None if best is None or other is None else not mcnemar(best, other).first_is_better()
+def _ties(best: str, pairs: Sequence[Pair], answers: AnswersByRun) -> dict[str, bool | None]:
+    """Run id -> whether the paired test cannot tell the model from the best one; None where it was not made.
+
+    The best of many is found by looking at the test rows themselves, so a test of each model against it alone, without
+    a correction, would call one of seven equal models worse in two comparisons out of five.
+    """
+    itself = best in answers and answers[best].hits is not None
+    ties: dict[str, bool | None] = {best: True if itself else None}
+    for pair in pairs:
+        if pair.first == best:
+            ties[pair.second] = None if pair.differs is None else pair.better != best
+    return ties

@@ -4,7 +4,7 @@ Every write names its run: MLflow's active run belongs to a thread and gets lost
 automatically. The README's section "In MLflow" lays out runs, names and tags.
 """
 
-from tasks.tracking.comparison import LoggedRun, find_runs, read_runs
+from tasks.tracking.comparison import History, LoggedRun, find_runs, read_runs
 from tasks.tracking.logs import (
     log_configuration,
     log_data,
@@ -31,6 +31,7 @@ from tasks.tracking.trained import fetch_manifest, find_configuration, find_trai
 
 __all__ = [
     "Champion",
+    "History",
     "LoggedRun",
     "RunTags",
     "champion",

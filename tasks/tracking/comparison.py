@@ -1,7 +1,7 @@
 """The train runs that are to be compared, read back from MLflow."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline_config.errors import ConfigurationError
@@ -11,6 +11,10 @@ from pipeline_config.settings import Settings
 from tasks.tracking.store import client, find_run
 
 _MAX_NAMED = 3
+_CURVES = ("val_accuracy", "val_loss")
+
+History = Mapping[str, Mapping[int, float]]
+"""Name of a metric -> epoch, from 1 -> value."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class LoggedRun:
         metrics: the last value of each.
         diagnosis: `overfitting` and the like, or None.
         comment: the run's description in MLflow, which is the diagnosis in a sentence unless someone changed it.
+        history: curves of a network's `val_accuracy` and `val_loss`, where they were logged.
     """
 
     run_id: str
@@ -37,6 +42,7 @@ class LoggedRun:
     metrics: dict[str, float]
     diagnosis: str | None
     comment: str | None
+    history: History = field(default_factory=dict)
 
 
 def read_runs(run_ids: Iterable[str]) -> list[LoggedRun]:
@@ -142,18 +148,29 @@ def _unknown(target: str) -> str:
 
 
 def _read(run: Any) -> LoggedRun:
-    tags = run.data.tags
+    tags, is_network = run.data.tags, _is_network(run)
     return LoggedRun(
         run_id=run.info.run_id,
         name=run.info.run_name,
         experiment=tags.get("darkroom.experiment", ""),
         test_digest=tags["darkroom.test_digest"],
-        is_network=_is_network(run),
+        is_network=is_network,
         params=dict(run.data.params),
         metrics=dict(run.data.metrics),
         diagnosis=tags.get("darkroom.diagnosis"),
         comment=tags.get("mlflow.note.content"),
+        history=_read_history(run) if is_network else {},
     )
+
+
+def _read_history(run: Any) -> History:
+    return {name: _read_curve(run.info.run_id, name) for name in _CURVES if name in run.data.metrics}
+
+
+def _read_curve(run_id: str, name: str) -> dict[int, float]:
+    """Epoch -> value, in order; of an epoch that was logged again the later value."""
+    points = sorted(client().get_metric_history(run_id, name), key=lambda point: (point.step, point.timestamp))
+    return {point.step: point.value for point in points}
 
 
 def _is_network(run: Any) -> bool:

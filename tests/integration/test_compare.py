@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 CLASSES = ("blue", "red")
 ROWS = 100
+IMAGE = np.full((6, 8, 3), 200, dtype=np.uint8)
 
 
 class Unplugged(Exception):
@@ -68,10 +70,12 @@ def log_pipeline(tmp_path: Path, client: Any) -> Any:
 
 
 def log_model(client: Any, run_id: str, name: str, digest: str, wrong: int | None, folder: Path) -> Any:
+    """A network has curves, and other models one value. Of the test images the one in row 5 exists: `IMAGE`."""
     from mlflow.entities import LoggedModelOutput
 
     from tasks import predictions, tracking
     from tasks.evaluate.metrics import test_metrics
+    from tasks.image_id import image_id
     from tasks.records import EvaluatedModel
 
     family = "linear_svm" if name == "svm" else "cnn_plain"
@@ -85,7 +89,10 @@ def log_model(client: Any, run_id: str, name: str, digest: str, wrong: int | Non
         return run_id
     labels = np.arange(ROWS) % 2
     said = np.where(np.arange(ROWS) < wrong, 1 - labels, labels)
-    table = predictions.make_table([f"{row:064}" for row in range(ROWS)], labels, np.eye(2)[said], CLASSES)
+    ids = [image_id(IMAGE) if row == 5 else f"{row:064}" for row in range(ROWS)]
+    table = predictions.make_table(ids, labels, np.eye(2)[said], CLASSES)
+    curves = {"val_accuracy": [0.5, 0.7, 0.9], "val_loss": [2.0, 1.0, 0.5]}
+    tracking.log_history(run_id, curves if kind == "keras" else {"val_accuracy": [0.9], "val_loss": [0.5]})
     path = folder / run_id / "predictions.parquet"
     predictions.write(table, path)
     tracking.log_files(run_id, path.parent, "evaluation")
@@ -134,7 +141,8 @@ def test_runs_of_any_kind_are_compared_each_once_where_they_were_told_to_be_writ
     folder = tmp_path / "new" / "folder"
     code, answer = compare(first.id, first.models["cnn"].run_id, "again", second.id, "--output", str(folder))
     assert (code, models_in(answer)) == (0, ["svm", "cnn"])
-    assert sorted(path.name for path in folder.iterdir()) == ["comparison.csv", "comparison.html", "comparison.md"]
+    names = [f"comparison.{kind}" for kind in ("csv", "html", "md")]
+    assert sorted(path.name for path in folder.iterdir()) == [*names, "pairs.csv"]
 
 
 def test_other_test_rows_are_refused_with_code_2_unless_forced(log_pipeline, compare):
@@ -204,23 +212,71 @@ def test_people_see_the_table_in_100_columns_and_where_the_files_are(log_pipelin
     assert "2 models on 100 test images" in text
     assert "[red]a_model" in text
     assert "2 ≈  svm" in text
+    assert "None of 1 pair differs by more than chance (exact McNemar, Holm)" in text
     assert "0.9500" in text
     assert str(tmp_path / "files" / "comparison.html") in text
 
 
-def test_the_pipeline_logs_the_comparison_of_its_models(log_pipeline, client, home, monkeypatch):
+def write_image(folder: Path) -> Any:
+    """A data set of the one image that `log_model` knows."""
+    import pandas as pd
+    from PIL import Image
+
+    from tasks import manifest
+    from tasks.image_id import image_id
+    from tasks.records import Manifest
+
+    (folder / "red").mkdir(parents=True)
+    Image.fromarray(IMAGE).save(folder / "red" / "one.png")
+    row = {"image_id": image_id(IMAGE), "path": "red/one.png", "label": 1, "class_name": "red", "split": "test"}
+    path = folder.with_suffix(".parquet")
+    manifest.write(manifest.conform(pd.DataFrame([row]).assign(status="ok", bytes=1)), path)
+    return Manifest(path, "d" * 64, "t" * 64, CLASSES, (6, 8), folder, None)
+
+
+def test_the_page_shows_the_curves_and_the_images_of_earlier_runs_while_their_data_are_there(
+    log_pipeline, compare, tmp_path
+):
+    from pipeline_config.experiment import Experiment
+    from tasks import tracking
+    from tasks.records import Listing
+
+    pipeline, manifest = log_pipeline("shown", cnn=5, svm=6), write_image(tmp_path / "data")
+    sections = {
+        "dataset": {"source": "folder", "path": str(tmp_path / "data")},
+        "models": [{"name": "cnn", "family": "cnn_plain"}],
+    }
+    tracking.log_configuration(pipeline.id, Experiment.model_validate({"name": "shown", **sections}))
+    tracking.log_data(pipeline.id, Listing(manifest.path, CLASSES, None, None), manifest)
+    code, answer = compare("shown")
+    page = (Path(answer["folder"]) / "comparison.html").read_text()
+    assert (code, page.count("<polyline"), page.count("data:image/png")) == (0, 2, 1)
+    assert [(pair["first"], pair["only_first"], pair["differs"]) for pair in answer["pairs"]] == [("cnn", 1, False)]
+    shutil.rmtree(tmp_path / "data")
+    code, answer = compare("shown")
+    page = (Path(answer["folder"]) / "comparison.html").read_text()
+    assert (code, page.count("data:image/png")) == (0, 0)
+    assert "The images are not at hand: dataset.path" in page
+
+
+def test_the_pipeline_logs_the_comparison_of_its_models(log_pipeline, client, home, monkeypatch, tmp_path):
     import tasks.compare.task
 
     told: dict[str, str] = {}
     monkeypatch.setattr(tasks.compare.task, "create_markdown_artifact", lambda text, key: told.update({key: text}))
     pipeline = log_pipeline("logged", cnn=5, svm=6)
-    tasks.compare.task.log_comparison.fn(list(pipeline.models.values()), pipeline.id)
+    manifest = write_image(tmp_path / "data")
+    tasks.compare.task.log_comparison.fn(list(pipeline.models.values()), pipeline.id, manifest)
     assert [file.path for file in client.list_artifacts(pipeline.id, "comparison")] == [
-        f"comparison/comparison.{kind}" for kind in ("csv", "html", "md")
+        *(f"comparison/comparison.{kind}" for kind in ("csv", "html", "md")),
+        "comparison/pairs.csv",
     ]
     (markdown,) = home.glob(f"artifacts/{pipeline.id}/artifacts/comparison/comparison.md")
     assert "| 1 | cnn | 0.9500 |" in markdown.read_text()
     assert told == {"comparison": markdown.read_text()}
+    page = markdown.with_suffix(".html").read_text()
+    assert page.count("data:image/png") == 1
+    assert "1 image</span>" in page
 
 
 def test_a_comparison_that_cannot_be_made_is_a_warning_and_loses_nothing(monkeypatch):
@@ -232,5 +288,5 @@ def test_a_comparison_that_cannot_be_made_is_a_warning_and_loses_nothing(monkeyp
     failed = Failed(data=FileNotFoundError("predictions.parquet"))
     monkeypatch.setattr(flows.pipeline, "say", said.append)
     monkeypatch.setattr(flows.pipeline, "log_comparison", lambda *_, return_state: failed if return_state else None)
-    flows.pipeline._compare([], "0" * 32)
+    flows.pipeline._compare([], "0" * 32, None)
     assert said == ["warning: the comparison of the models could not be logged: FileNotFoundError: predictions.parquet"]

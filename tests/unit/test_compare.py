@@ -6,17 +6,18 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline_config.errors import ConfigurationError
+from tasks.compare.answers import Answers, read_answers
 from tasks.compare.columns import ALL, ESSENTIAL
 from tasks.compare.files import write_comparison
 from tasks.compare.markdown import as_markdown
 from tasks.compare.page import make_scale, render_page
 from tasks.compare.rows import make_row
 from tasks.compare.settings_in_words import describe_augmentation, describe_optimizer
-from tasks.compare.table import compare, read_hits, refuse_unlike
+from tasks.compare.table import compare, refuse_unlike
 from tasks.tracking import LoggedRun
 
 ROWS = 200
@@ -36,9 +37,25 @@ NUMBERS = {"layers": 8, "dense_layers": 2, "parameters": 2_196_810, "trainable_p
 HOSTILE = "<script>alert(1)</script>|[x](http://a)\nnext"
 
 
+def answers_of(hits: np.ndarray, classes: int = 2, labels: np.ndarray | None = None) -> Answers:
+    """Answers that are right in these rows, and the next class in the others."""
+    labels = np.zeros(len(hits), dtype=np.int64) if labels is None else labels
+    return Answers(
+        image_ids=np.array([f"{row:064}" for row in range(len(hits))], dtype=object),
+        labels=labels,
+        class_names=tuple(f"class {label}" for label in range(classes)),
+        predicted=np.where(hits, labels, (labels + 1) % classes),
+        losses=np.where(hits, 0.1, 2.0),
+    )
+
+
 def hits_of(wrong: int) -> np.ndarray:
     """All test rows right but the first so many."""
     return np.arange(ROWS) >= wrong
+
+
+def answers_wrong(wrong: int) -> Answers:
+    return answers_of(hits_of(wrong))
 
 
 def run_of(name: str, wrong: int = 0, digest: str = "d" * 64, **changes) -> LoggedRun:
@@ -61,7 +78,8 @@ def run_of(name: str, wrong: int = 0, digest: str = "d" * 64, **changes) -> Logg
 def compare_with(**wrong: int):
     """One group of models that have so many rows wrong."""
     runs = [run_of(name, count) for name, count in wrong.items()]
-    (group,) = compare(runs, {run.run_id: hits_of(count) for run, count in zip(runs, wrong.values(), strict=True)})
+    answers = {run.run_id: answers_wrong(count) for run, count in zip(runs, wrong.values(), strict=True)}
+    (group,) = compare(runs, answers)
     return group
 
 
@@ -84,12 +102,13 @@ def test_only_what_the_paired_test_tells_from_the_best_is_not_tied_with_it():
 def test_ties_rest_on_the_same_rows_and_not_on_the_accuracies_alone():
     """Ten rows fewer right: where they are all that differs, that tells; where 90 rows differ, it does not."""
     runs = [run_of("a", 40), run_of("b", 50)]
-    few_differ = {runs[0].run_id: hits_of(40), runs[1].run_id: hits_of(50)}
-    many_differ = {runs[0].run_id: hits_of(40), runs[1].run_id: hits_of(50)[::-1]}
-    assert [compare(runs, hits)[0].rows[1].tied_with_best for hits in (few_differ, many_differ)] == [False, True]
+    few_differ = {runs[0].run_id: answers_wrong(40), runs[1].run_id: answers_wrong(50)}
+    many_differ = {runs[0].run_id: answers_wrong(40), runs[1].run_id: answers_of(hits_of(50)[::-1])}
+    assert [compare(runs, said)[0].rows[1].tied_with_best for said in (few_differ, many_differ)] == [False, True]
 
 
-@given(st.lists(st.integers(0, ROWS), min_size=1, max_size=8))
+@settings(max_examples=20)
+@given(st.lists(st.integers(0, ROWS), min_size=1, max_size=5))
 def test_whatever_the_accuracies_ranks_follow_them_and_equals_of_the_best_are_tied(wrong):
     rows = compare_with(**{f"m{number}": count for number, count in enumerate(wrong)}).rows
     accuracies = [row.test_accuracy for row in rows]
@@ -100,17 +119,21 @@ def test_whatever_the_accuracies_ranks_follow_them_and_equals_of_the_best_are_ti
 
 def test_without_predictions_a_model_is_ranked_and_its_tie_is_not_told():
     runs = [run_of("a", 1), run_of("b", 2)]
-    (group,) = compare(runs, {runs[0].run_id: hits_of(1)})
+    (group,) = compare(runs, {runs[0].run_id: answers_wrong(1)})
     assert [row.tied_with_best for row in group.rows] == [True, None]
     assert group.num_images == ROWS
 
 
-def test_hits_are_in_the_order_of_the_image_ids(tmp_path):
+def test_answers_are_in_the_order_of_the_image_ids(tmp_path):
     from tasks import predictions
 
     table = predictions.make_table(["c", "a", "b"], [0, 1, 1], np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]]), "xy")
     predictions.write(table, tmp_path / "predictions.parquet")
-    assert read_hits(tmp_path / "predictions.parquet").tolist() == [True, False, True]
+    answers = read_answers(tmp_path / "predictions.parquet")
+    assert answers.image_ids.tolist() == ["a", "b", "c"]
+    assert answers.hits.tolist() == [True, False, True]
+    assert answers.losses == pytest.approx(-np.log([0.8, 0.3, 0.9]))
+    assert (answers.class_names, answers.ious) == (("x", "y"), None)
 
 
 def test_other_test_rows_are_refused_with_a_sentence_that_says_which_run_has_which():
@@ -132,7 +155,8 @@ def test_other_test_rows_stand_in_a_group_of_their_own_and_are_not_ranked_across
         [(1, "b"), (2, "a")],
         [(1, "far_better")],
     ]
-    assert as_markdown(groups).count("| # |") == render_page(groups).count("<h3>Networks</h3>") == 2
+    assert as_markdown(groups).count("| # | model | test acc |") == 2
+    assert render_page(groups, {}).count("<h3>Networks</h3>") == 2
 
 
 def test_a_network_s_row_tells_all_that_was_asked_for():
@@ -213,7 +237,7 @@ def test_the_optimizer_is_told_with_its_rate_and_schedule_stage_by_stage(params,
 
 def test_names_and_comments_of_any_kind_stay_text_in_html_and_markdown():
     (group,) = compare([run_of(HOSTILE, comment=HOSTILE, experiment=HOSTILE, diagnosis=HOSTILE)], {})
-    page, text = render_page([group]), as_markdown([group])
+    page, text = render_page([group], {}), as_markdown([group])
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     row = text.splitlines()[6]
@@ -225,7 +249,8 @@ def test_names_and_comments_of_any_kind_stay_text_in_html_and_markdown():
 def test_the_csv_has_every_row_with_unrounded_figures(tmp_path):
     groups = compare([run_of("a", 1, comment='says "so", twice'), run_of("b", 3, digest="e" * 64)], {})
     write_comparison(groups, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"comparison.md", "comparison.csv", "comparison.html"}
+    names = {"comparison.md", "comparison.csv", "comparison.html", "pairs.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == names
     rows = list(csv.DictReader(io.StringIO((tmp_path / "comparison.csv").read_text())))
     assert [row["comment"] for row in rows] == ['says "so", twice', "Good: accuracy is 0.9."]
     assert (rows[0]["test_accuracy"], rows[0]["parameters"], rows[0]["fit_seconds"]) == ("0.995", "2196810", "")
