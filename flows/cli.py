@@ -38,9 +38,9 @@ def _run(experiment: str, overrides: list[str]) -> Answer:
     from flows.start import check_places, load_checked, warm_up
 
     started = time.perf_counter()
-    load_checked(experiment, overrides)
+    config = load_checked(experiment, overrides)
     check_places(Settings())
-    warm_up(Settings())
+    warm_up(Settings(), config.dataset)
     from flows.pipeline import ModelsFailed, pipeline
     from flows.summary import as_json, show_result
 
@@ -103,13 +103,11 @@ def prepare(
 
 
 def _prepare(experiment: str, overrides: list[str]) -> Answer:
-    from flows.start import check_places, load_checked, load_tensorflow, warm_up
+    from flows.start import check_places, load_checked, warm_up
 
     config = load_checked(experiment, overrides)
     check_places(Settings())
-    warm_up(Settings(), training=False)
-    if config.dataset.source == "tfds":
-        load_tensorflow()  # which would otherwise be loaded by the source, with its many lines
+    warm_up(Settings(), config.dataset, training=False)
     from flows import prepare as stage
     from flows.summary import show_prepared
     from tasks.progress import say
@@ -125,26 +123,56 @@ def _prepare(experiment: str, overrides: list[str]) -> Answer:
 @app.command()
 def evaluate(
     run_id: Annotated[str, typer.Argument(help="of a train run")],
+    outside: Annotated[str | None, typer.Option(help="folder of images from elsewhere, one folder a class")] = None,
+    unlabelled: Annotated[str | None, typer.Option(help="folder of images without classes, to be classified")] = None,
     json_: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Evaluate one model of an earlier run again, on the test rows that it had; train nothing."""
-    _answer(lambda: _evaluate(run_id), json_, debug)
+    _answer(lambda: _evaluate(run_id, outside, unlabelled), json_, debug)
 
 
-def _evaluate(run_id: str) -> Answer:
+def _evaluate(run_id: str, outside: str | None, unlabelled: str | None) -> Answer:
     from flows.start import check_places, warm_up
     from tasks import tracking
 
     check_places(Settings())
     tracking.find_trained(run_id)  # a wrong id is told before the heavy libraries are loaded
-    warm_up(Settings())
+    _, config = tracking.find_configuration(run_id)
+    warm_up(Settings(), config.dataset)
     from flows.evaluate import evaluate_run
     from flows.summary import describe_model, show_evaluated
 
-    evaluated = evaluate_run(run_id)
+    evaluated = evaluate_run(run_id, outside, unlabelled)
     show_evaluated(evaluated)
     return {"status": "done", **describe_model(evaluated), "test_digest": evaluated.test_digest}
+
+
+@app.command()
+def explain(
+    run_id: Annotated[str, typer.Argument(help="of a train run that was evaluated")],
+    json_: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Show what one model of an earlier run looks at, as pictures in explain/ of its run; train nothing."""
+    _answer(lambda: _explain(run_id), json_, debug)
+
+
+def _explain(run_id: str) -> Answer:
+    from flows.start import check_places, warm_up
+    from tasks import tracking
+
+    check_places(Settings())
+    tracking.find_trained(run_id)  # a wrong id is told before the heavy libraries are loaded
+    _, config = tracking.find_configuration(run_id)
+    warm_up(Settings(), config.dataset)
+    from flows.explain import explain_run
+    from tasks.progress import say
+
+    files = explain_run(run_id)
+    say(f"Logged to run {run_id}: {', '.join(files) or 'nothing'}")
+    say("Look at it: darkroom ui")
+    return {"status": "done", "run_id": run_id, "files": files}
 
 
 @app.command()

@@ -2,37 +2,39 @@
 
 from prefect import flow
 
+from flows.earlier import find_manifest
 from flows.outcomes import Failure, collect
-from pipeline_config.errors import DarkroomError, DataError
+from pipeline_config.errors import DarkroomError
 from pipeline_config.experiment import Experiment
-from pipeline_config.settings import Settings
-from tasks import manifest as manifests
 from tasks import tracking
 from tasks.evaluate.task import evaluate_later, evaluate_model, find_outside_images
-from tasks.ingest.outside_dataset import outside_dataset
+from tasks.ingest.outside_dataset import outside_dataset, unlabelled_folder
 from tasks.ingest.task import ingest
 from tasks.progress import say
-from tasks.records import EvaluatedModel, Listing, Manifest, TrainedModel
-from tasks.tracking import RunTags
-from tasks.validate.task import common_size
+from tasks.records import Elsewhere, EvaluatedModel, Manifest, TrainedModel
 
 
 @flow(name="evaluate", validate_parameters=False)
 def evaluate(
-    trained: list[TrainedModel], manifest: Manifest, outside: Manifest | None
+    trained: list[TrainedModel], manifest: Manifest, elsewhere: Elsewhere
 ) -> tuple[list[EvaluatedModel], list[Failure]]:
-    """Evaluate all models, on outside images too where there are any; returns what ended well, and what did not."""
-    outcomes = ((model.name, evaluate_model(model, manifest, outside, return_state=True)) for model in trained)
+    """Evaluate all models, on images from elsewhere too if there are any; returns what ended well, and what did not."""
+    outcomes = ((model.name, evaluate_model(model, manifest, elsewhere, return_state=True)) for model in trained)
     return collect(outcomes, EvaluatedModel)
 
 
-def find_outside(experiment: Experiment, manifest: Manifest) -> Manifest | None:
-    """Images from outside the data set; None where the experiment names none, or none of them counts.
+def find_elsewhere(experiment: Experiment, manifest: Manifest) -> Elsewhere:
+    """What the section `evaluation` names.
 
     Raises:
-        ConfigurationError: a class folder that is no class of the data set.
-        DataError: the folder is missing, or holds no images.
+        ConfigurationError: a class folder of the outside images that is no class of the data set.
+        DataError: a folder is missing, or that of the outside images holds none.
     """
+    return Elsewhere(_find_outside(experiment, manifest), unlabelled_folder(experiment.evaluation.unlabelled))
+
+
+def _find_outside(experiment: Experiment, manifest: Manifest) -> Manifest | None:
+    """Images from outside the data set; None where the experiment names none, or none of them counts."""
     folder = experiment.evaluation.outside
     if folder is None:
         return None
@@ -43,11 +45,12 @@ def find_outside(experiment: Experiment, manifest: Manifest) -> Manifest | None:
 
 
 @flow(name="evaluate run")
-def evaluate_run(run_id: str) -> EvaluatedModel:
+def evaluate_run(run_id: str, outside: str | None = None, unlabelled: str | None = None) -> EvaluatedModel:
     """Evaluate one model of an earlier pipeline on the test rows that it had then; nothing is trained.
 
     Args:
         run_id: of its train run, to which the evaluation is logged anew.
+        outside, unlabelled: folders, instead of those of the section `evaluation` that the pipeline had.
 
     Raises:
         ConfigurationError: no such run, or it is of another kind.
@@ -56,40 +59,18 @@ def evaluate_run(run_id: str) -> EvaluatedModel:
     """
     trained, tags = tracking.find_trained(run_id)
     pipeline_run_id, experiment = tracking.find_configuration(run_id)
-    manifest = _find_manifest(pipeline_run_id, experiment, tags)
-    return evaluate_later(trained, manifest, _find_outside_later(experiment, manifest))
+    manifest = find_manifest(pipeline_run_id, experiment, tags)
+    given = {key: folder for key, folder in (("outside", outside), ("unlabelled", unlabelled)) if folder}
+    if given:
+        asked = experiment.model_copy(update={"evaluation": experiment.evaluation.model_copy(update=given)})
+        return evaluate_later(trained, manifest, find_elsewhere(asked, manifest))
+    return evaluate_later(trained, manifest, _find_elsewhere_later(experiment, manifest))
 
 
-def _find_outside_later(experiment: Experiment, manifest: Manifest) -> Manifest | None:
-    """As `find_outside`; images that are gone by now cost the run its outside figures alone."""
+def _find_elsewhere_later(experiment: Experiment, manifest: Manifest) -> Elsewhere:
+    """As `find_elsewhere`; images that are gone by now cost the run what would be told of them alone."""
     try:
-        return find_outside(experiment, manifest)
+        return find_elsewhere(experiment, manifest)
     except DarkroomError as error:
         say(f"warning: evaluated without outside images: {error}")
-        return None
-
-
-def _find_manifest(pipeline_run_id: str, experiment: Experiment, tags: RunTags) -> Manifest:
-    """The rows, labels and class names that the pipeline logged, and where its pixels are now."""
-    folder = Settings().cache / "earlier_runs" / pipeline_run_id
-    folder.mkdir(parents=True, exist_ok=True)
-    path, class_names = tracking.fetch_manifest(pipeline_run_id, folder)
-    size = experiment.dataset.image_size or common_size(manifests.read(path))
-    found = _find_images(pipeline_run_id, experiment)
-    return Manifest(path, str(tags.data_digest), str(tags.test_digest), class_names, size, found.root, found.store)
-
-
-def _find_images(pipeline_run_id: str, experiment: Experiment) -> Listing:
-    """The data set as it is now, of which only the place counts.
-
-    Raises:
-        DataError: it is not where the configuration says.
-    """
-    try:
-        return ingest(experiment.dataset)
-    except DataError as error:
-        what, _, _ = str(error).partition("; ")  # the mend is one for `darkroom run`
-        raise DataError(
-            f"the data of run {pipeline_run_id} are not where they were: {what}; put them back there, or call from the "
-            "folder in which it was started, from which relative paths count"
-        ) from None
+        return Elsewhere()
