@@ -21,9 +21,10 @@ def load_checked(experiment: str, overrides: list[str]) -> Experiment:
 
     Raises:
         ConfigurationError: anything in it is wrong.
-        DataError: the folder of outside images is missing, or the data set that it is held against.
+        DataError: a folder of images from elsewhere is missing, or the data set that it is held against.
     """
     from tasks.ingest.listing import source_and_options
+    from tasks.ingest.outside_dataset import unlabelled_folder
     from tasks.train.registry import checked_params
 
     config = load_experiment(experiment, overrides)
@@ -32,6 +33,7 @@ def load_checked(experiment: str, overrides: list[str]) -> Experiment:
         checked_params(model)
     if config.evaluation.outside is not None:
         _check_outside(config.evaluation.outside, config.dataset)
+    unlabelled_folder(config.evaluation.unlabelled)
     return config
 
 
@@ -68,10 +70,18 @@ def check_places(settings: Settings) -> None:
         )
 
 
-def warm_up(settings: Settings, training: bool = True) -> None:
+def warm_up(settings: Settings, dataset: Dataset | None = None, training: bool = True) -> None:
     """Load the heavy libraries while Prefect's temporary server starts: that is another process, and slow.
 
-    Only the waiting is done in a thread; two threads that import at once can see each other's half-made modules.
+    Only the waiting is done in a thread; two threads that import at once can see each other's half-made modules. That
+    goes for Prefect's own threads above all, which a flow starts: while TensorFlow Datasets is imported, it puts
+    stand-ins in the place of whatever any thread imports, and a thread of Prefect's that gets one dies, for which the
+    process then waits at its end for ever.
+
+    Args:
+        settings: where the servers are.
+        dataset: that will be listed, if any.
+        training: or another use of networks and MLflow.
     """
     told = "starting Prefect, loading TensorFlow, opening MLflow's store" if training else "starting Prefect"
     with console.status(told):
@@ -81,6 +91,9 @@ def warm_up(settings: Settings, training: bool = True) -> None:
             load_tensorflow()
             importlib.import_module("mlflow.keras")
             tracking.open_store()
+        if dataset and dataset.source == "tfds":
+            load_tensorflow()
+            importlib.import_module("tensorflow_datasets")
         if waiting:
             waiting.join()
 

@@ -22,7 +22,16 @@ EVALUATION = {
     "confusion_matrix.txt",
     "confusion_matrix.png",
     "confusion_matrix_normalised.png",
+    "most_confused.png",
+    "class_curves.png",
+    "calibration.png",
+    "slices.csv",
+    "slices.png",
     "confident_mistakes.png",
+    "unsure_hits.png",
+    "random_sample.png",
+    "label_errors.csv",
+    "label_errors.png",
 }
 OF_NETWORKS = {"layers", "dense_layers", "trainable_parameters", "learning_rate"}
 FIT_METRICS = {"train_loss", "train_accuracy", "val_loss", "val_accuracy"}
@@ -202,6 +211,8 @@ def test_the_metrics_are_those_of_the_predictions_table(chain, model):
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert json.loads(read(chain, model, "evaluation/metrics.json").read_text())["test_accuracy"] == accuracy
     assert chain.runs[model].data.metrics["test_accuracy"] == accuracy
+    counts = pd.read_csv(read(chain, model, "evaluation/confusion_matrix.csv"), index_col=0).to_numpy()
+    assert np.trace(counts) / counts.sum() == accuracy
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -125,7 +125,7 @@ def test_epochs_of_a_moment_are_kept_from_time_to_time(
 ):
     monkeypatch.setattr("tasks.train.watching._SECONDS_APART", seconds)
     saved = []
-    monkeypatch.setattr(Checkpoint, "save", lambda self, progress, network: saved.append(progress.epochs))
+    monkeypatch.setattr(Checkpoint, "save", lambda _, progress, __: saved.append(progress.epochs))
     fitted(section(epochs=3), images, cache, Checkpoint(tmp_path / "kept.npz"))
     assert saved == kept_epochs
 

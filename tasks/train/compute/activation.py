@@ -19,17 +19,17 @@ def compiled(name: str) -> Callable[[Any], Any]:
     import tensorflow as tf
 
     activation = keras.activations.get(name)
-    value = tf.function(activation, jit_compile=True)
 
-    @tf.function(jit_compile=True)
-    def slope(inputs: Any, upstream: Any) -> Any:
+    def of_slope(inputs: Any, upstream: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(inputs)
             outputs = activation(inputs)
         return tape.gradient(outputs, inputs, output_gradients=upstream)
 
-    def compute(inputs: Any) -> tuple[Any, Callable[[Any], Any]]:
+    value, slope = (tf.function(compute, jit_compile=True) for compute in (activation, of_slope))
+
+    def with_slope(inputs: Any) -> tuple[Any, Callable[[Any], Any]]:
         return value(inputs), lambda upstream: slope(inputs, upstream)
 
-    kept_small: Callable[[Any], Any] = tf.custom_gradient(compute)
-    return kept_small
+    differentiable: Callable[[Any], Any] = tf.custom_gradient(with_slope)
+    return differentiable
