@@ -1,5 +1,6 @@
 """What a pipeline run says at its end: a table for people, one JSON object for programs."""
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -111,11 +112,11 @@ def as_json(result: PipelineResult, total_seconds: float) -> dict[str, Any]:
 
 
 def describe_model(model: EvaluatedModel) -> dict[str, Any]:
-    """One model as plain values."""
+    """One model as plain values; null for what is not known, as an interval of a single row."""
     return {
         "name": model.name,
         "family": model.family,
         "run_id": model.run_id,
         "model_uri": model.model_uri,
-        "metrics": model.metrics,
+        "metrics": {name: value if math.isfinite(value) else None for name, value in model.metrics.items()},
     }

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from tasks.prediction import predict_heads
 
 BATCH_SIZES = (1, 32)
-_CALLS = 50
+_CALLS = 40
 _FEWEST_CALLS = 5
-_SECONDS = 2.0  # for the calls of one batch size, where the fewest do not take longer
+_SECONDS = 1.0  # for the calls of one batch size, where the fewest do not take longer
 _RESET_PEAK = "5"  # proc(5), /proc/PID/clear_refs
 
 
@@ -25,7 +25,7 @@ def measure_cost(model: Any, pixels: npt.NDArray[np.uint8]) -> dict[str, float]:
         pixels: `(n, height, width, 3)` raw, at least one; taken again and again where they are too few for a batch.
 
     Returns:
-        `predict_ms_batch1` and `predict_ms_batch32`: milliseconds an image, the median over up to 50 calls, and with
+        `predict_ms_batch1` and `predict_ms_batch32`: milliseconds an image, the median over up to 40 calls, and with
         `_p95` behind it the 95th percentile. `peak_memory_bytes`: the most that the whole process, its libraries
         included, held meanwhile; only where the system tells it, which is Linux.
     """

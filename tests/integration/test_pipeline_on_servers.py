@@ -35,6 +35,7 @@ EVALUATION = {
 }
 OF_NETWORKS = {"layers", "dense_layers", "trainable_parameters", "learning_rate"}
 FIT_METRICS = {"train_loss", "train_accuracy", "val_loss", "val_accuracy"}
+WITH_INTERVAL = ("accuracy", "loss", "macro_f1", "roc_auc", "ece", "brier")
 FINAL_METRICS = {
     "chosen_epoch",
     "chosen_val_accuracy",
@@ -43,14 +44,12 @@ FINAL_METRICS = {
     "fit_seconds",
     "images_per_second",
     "parameters",
-    "test_accuracy",
-    "test_accuracy_low",
-    "test_accuracy_high",
-    "test_loss",
-    "test_macro_f1",
-    "test_macro_precision",
-    "test_macro_recall",
-    "predict_ms_per_image",
+    *(f"test_{name}{end}" for name in WITH_INTERVAL for end in ("", "_low", "_high")),
+    *(f"test_{average}_{name}" for average in ("macro", "weighted") for name in ("precision", "recall")),
+    "test_weighted_f1",
+    "test_average_precision",
+    *(f"predict_ms_{which}" for which in ("per_image", "batch1", "batch1_p95", "batch32", "batch32_p95")),
+    "peak_memory_bytes",
     "model_bytes",
 }
 

@@ -18,7 +18,8 @@ from tasks.tracking import store
 pytestmark = pytest.mark.filterwarnings("ignore:The specified dataset source can be interpreted:UserWarning")
 
 BACKBONE = "../weights/efficientnet_lite0_imagenet_notop.keras"
-OF_CIFAR10 = ["dataset.max_classes=2", "split.train=8", "split.validation=4"]  # images of each class
+# Images of each class, and only aeroplanes and cars; one car of twenty to test with is nearly one to train with.
+OF_CIFAR10 = ["dataset.max_classes=2", "split.train=8", "split.validation=4", "validation.max_leakage=0.1"]
 ONE_EPOCH = ["train.epochs=1", "dataset.image_size=32"]
 STAGES = [
     {"trainable": "none", "epochs": 1, "learning_rate": 0.001},
@@ -52,11 +53,11 @@ REDUCED: dict[str, tuple[str | None, list[str]]] = {
             *ONE_EPOCH,
             *few(16, 4),
             "dataset.min_images_per_class=210",
-            "models=[cnn_dropout30, vgg16_tuned]",
+            "models=[vgg16_tuned]",
             *untrained("vgg16_tuned"),
         ],
     ),
-    "boxes": (None, [*ONE_EPOCH, "dataset.count=120", "models=[class_only, both]"]),
+    "boxes": (None, [*ONE_EPOCH, "dataset.count=120", "models=[both]"]),
     "animals10": (
         "animals10",
         [
@@ -69,7 +70,7 @@ REDUCED: dict[str, tuple[str | None, list[str]]] = {
     ),
     "cats_vs_dogs": (
         "cats_vs_dogs",
-        [*ONE_EPOCH, *few(40, 8), "models=[cnn_1e4, vgg16]", "models.vgg16.params.backbone={BACKBONE}"],
+        [*ONE_EPOCH, *few(40, 8), "models=[vgg16]", "models.vgg16.params.backbone={BACKBONE}"],
     ),
     "pandas_bears": ("pandas_bears", [*ONE_EPOCH, *one_epoch_each("cnn"), "evaluation.outside={OUTSIDE}"]),
     "cifar10": (

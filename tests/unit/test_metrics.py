@@ -195,7 +195,7 @@ def test_interval_of_the_auc_covers_the_truth_about_as_often_as_it_says():
         scores = norm.cdf(generator.normal(size=rows) + distance * labels)
         return table_of(labels.astype(int), np.column_stack([1 - scores, scores]))
 
-    assert 0.92 <= coverage(norm.cdf(1.5 / 2**0.5), [macro_auc_interval(draw()) for _ in range(300)]) <= 0.98
+    assert 0.92 <= coverage(norm.cdf(1.5 / 2**0.5), [macro_auc_interval(draw()) for _ in range(150)]) <= 0.98
 
 
 def test_interval_of_the_auc_is_about_that_of_a_bootstrap():
