@@ -11,6 +11,7 @@ from tasks.train.augmentation_grid import draw_augmented
 from tasks.train.description import describe_network
 from tasks.train.heads import head_sizes
 from tasks.train.layer_graph.drawing import draw_layers
+from tasks.train.layer_graph.table import summarize_layers
 
 _LOSSES = {"probabilities": "categorical cross-entropy", "box": "1 - generalized IoU"}
 
@@ -18,7 +19,7 @@ _LOSSES = {"probabilities": "categorical cross-entropy", "box": "1 - generalized
 def log_looks(
     run_id: str, model: Model, network: Any, images: ImageSet, class_names: tuple[str, ...], cache: Path
 ) -> None:
-    """Log `network.…` params, `layers.png` and `augmentation.png`; of a model that is no network nothing.
+    """Log `network.…` params, `layers.png`, `layers.csv` and `augmentation.png`; of a model that is no network nothing.
 
     Args:
         run_id: of the train run.
@@ -39,6 +40,7 @@ def log_looks(
     tracking.log_metrics(run_id, {**counted, "trainable_parameters": figures.trainable_parameters})
     with TemporaryDirectory(dir=cache) as folder:
         draw_layers(network, model.name, Path(folder) / "layers.png")
+        summarize_layers(network).to_csv(Path(folder) / "layers.csv", index=False)
         if model.train.augmentation:
             augmented = Path(folder) / "augmentation.png"
             draw_augmented(images, model.train.augmentation, class_names, model.train.seed, augmented, model.name)

@@ -44,7 +44,7 @@ def test_the_three_runs_are_compared_side_by_side(page, ui, digits, wait_until):
     for model in models:
         assert page.get_by_text(model["name"], exact=True).count() >= 1
     # Only a part of the list of metrics is in the page.
-    metrics = page.locator(".ReactVirtualized__Grid").filter(has_text="chosen_epoch")
+    metrics = page.locator(".ReactVirtualized__Grid").filter(has_text="chosen_epoch").element_handle()
 
     def scrolled_to_accuracy():
         metrics.evaluate("list => list.scrollTop += 100")

@@ -1,5 +1,6 @@
 """Real servers, and small pictures whose two classes anything can learn."""
 
+import io
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ import urllib.error
 import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -141,8 +142,6 @@ def darkroom_here(prefect_url: str) -> Callable[..., Any]:
 
     For what a command does. That it ends alone, and prints nothing else, is seen only in a process of its own.
     """
-    from typer.testing import CliRunner
-
     from flows.cli import app
     from tasks.progress import console
 
@@ -154,15 +153,17 @@ def darkroom_here(prefect_url: str) -> Callable[..., Any]:
             _known_to(prefect_url),
             console.capture() as said,
             warnings.catch_warnings(),
+            redirect_stdout(io.StringIO()) as stdout,
         ):
             # Great Expectations imports sre_constants and sre_parse, which Python 3.11 has deprecated.
             warnings.filterwarnings("ignore", message="module 'sre_", category=DeprecationWarning)
+            # Not typer's CliRunner, which closes the streams that libraries imported meanwhile go on writing to.
             try:
-                finished = CliRunner().invoke(app, [str(argument) for argument in arguments])
+                code = app([str(argument) for argument in arguments], standalone_mode=False)
             finally:
                 console.quiet = quiet
-        answer = json.loads(finished.stdout) if "--json" in arguments else None
-        return SimpleNamespace(code=finished.exit_code, answer=answer, said=said.get())
+        answer = json.loads(stdout.getvalue()) if "--json" in arguments else None
+        return SimpleNamespace(code=code, answer=answer, said=said.get())
 
     return run
 

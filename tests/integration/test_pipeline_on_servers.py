@@ -149,6 +149,9 @@ def test_metrics_have_the_agreed_names(chain, model, more):
 
 def test_network_is_drawn_and_told_in_figures(chain):
     assert read(chain, "cnn", "layers.png").read_bytes().startswith(b"\x89PNG")
+    layers = pd.read_csv(read(chain, "cnn", "layers.csv"))
+    assert layers["parameters"].sum() == chain.runs["cnn"].data.metrics["parameters"]
+    assert layers["kind"].str.contains("Conv2D 3×3, 4, relu").sum() == 1
     params = chain.runs["cnn"].data.params
     assert params["network.batch_normalization"] == "False"
     assert (params["network.dropout"], params["network.loss"]) == ("none", "categorical cross-entropy")

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pandas as pd
+
 from tasks.train.layer_graph.calls import LayerCall, Shape, calls_of, is_model
 
 
@@ -50,6 +52,17 @@ def rows_of(network: Any) -> list[LayerRow]:
         place.update((position, len(rows)) for position in run)
         rows.append(replace(row, sources=tuple(dict.fromkeys(place[source] for source in outside))))
     return rows
+
+
+def summarize_layers(network: Any) -> pd.DataFrame:
+    """One row for each of `rows_of`: `layer`, `kind`, `output`, `parameters`, `trained_parameters`.
+
+    Raises:
+        ValueError: its graph is not known, see `calls_of`.
+    """
+    rows = rows_of(network)
+    told = [(row.name, row.kind, row.output, row.parameters, row.trained_parameters) for row in rows]
+    return pd.DataFrame(told, columns=["layer", "kind", "output", "parameters", "trained_parameters"])
 
 
 def shown_shape(shape: Shape) -> str:
