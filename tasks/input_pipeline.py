@@ -156,7 +156,7 @@ def training_batches(
 
     batches = _dataset(images, orders, batch_size, tf.data.INFINITE_CARDINALITY, with_boxes)
     steps = steps_per_epoch(images, batch_size)
-    return _settled(augment(batches, seed, first_epoch * steps, steps) if augment else batches)
+    return _settled(augment(batches, seed, first_epoch, steps) if augment else batches)
 
 
 def epoch_order(positions: Positions, seed: int, epoch: int) -> Positions:
@@ -181,7 +181,7 @@ def _batches(images: int, batch_size: int) -> int:
 
 
 Augment = Callable[[Any, int, int, int], Any]
-"""Batches, a seed, number of the first batch, batches of an epoch -> batches with random changes drawn anew."""
+"""Batches, a seed, the first epoch, batches of an epoch -> batches with random changes drawn anew in every one."""
 
 
 def _dataset(

@@ -20,6 +20,8 @@ from tasks.boxes import GOOD_IOU, iou
 from tasks.files import write_whole
 from tasks.manifest import BOX_COLUMNS
 
+# Keras clips at the same value (keras.config.epsilon()), so that train_loss, val_loss and test_loss compare.
+_SMALLEST_PROBABILITY = 1e-7
 _PREFIX = "probability."
 _PREDICTED = "predicted_"
 _PREDICTED_BOX_COLUMNS = tuple(f"{_PREDICTED}{name}" for name in BOX_COLUMNS)
@@ -114,10 +116,16 @@ def found(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
     return good
 
 
-def log_loss(table: pd.DataFrame) -> float:
-    """Mean negative log probability of the true label, in nats; a probability of 0 counts as the smallest above it."""
+def log_losses(table: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """`(n,)` -ln(probability of the true label), in nats; NaN where that is."""
     of_true = probabilities(table)[np.arange(len(table)), labels(table)]
-    return float(-np.log(np.maximum(of_true, np.finfo(np.float64).eps)).mean())
+    losses: npt.NDArray[np.float64] = 0.0 - np.log(np.maximum(of_true, _SMALLEST_PROBABILITY))  # not -0.0
+    return losses
+
+
+def log_loss(table: pd.DataFrame) -> float:
+    """Mean of `log_losses`."""
+    return float(log_losses(table).mean())
 
 
 def write(table: pd.DataFrame, path: Path) -> None:

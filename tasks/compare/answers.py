@@ -9,9 +9,6 @@ import numpy.typing as npt
 
 from tasks import predictions
 
-# The least probability that counts, as in `test_loss`, which the mean of the losses is.
-_SMALLEST_PROBABILITY = 1e-7
-
 
 @dataclass(frozen=True)
 class Answers:
@@ -47,18 +44,11 @@ def read_answers(path: Path) -> Answers:
     """The answers in a predictions table."""
     table = predictions.read(path).sort_values(["image_id", "label"], kind="stable")
     has_classes = predictions.has_classes(table)
-    labels = predictions.labels(table)
     return Answers(
         image_ids=table["image_id"].to_numpy(object),
-        labels=labels,
+        labels=predictions.labels(table),
         class_names=tuple(predictions.class_names(table)),
         predicted=predictions.predicted(table) if has_classes else None,
-        losses=_losses(predictions.probabilities(table), labels) if has_classes else None,
+        losses=predictions.log_losses(table) if has_classes else None,
         ious=predictions.ious(table) if predictions.has_boxes(table) else None,
     )
-
-
-def _losses(probabilities: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    of_true = np.maximum(probabilities[np.arange(len(labels)), labels], _SMALLEST_PROBABILITY)
-    losses: npt.NDArray[np.float64] = 0.0 - np.log(of_true)  # not -0.0
-    return losses

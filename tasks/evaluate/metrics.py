@@ -11,9 +11,6 @@ from tasks.evaluate.calibration import calibration_error_interval, expected_cali
 from tasks.evaluate.macro_f1 import macro_f1_interval
 from tasks.statistics import Interval, accuracy_interval, mean_interval
 
-# Keras clips at the same value (keras.config.epsilon()), so that train_loss, val_loss and test_loss compare.
-_SMALLEST_PROBABILITY = 1e-7
-
 
 def test_metrics(table: pd.DataFrame) -> dict[str, float]:
     """The headline metrics, by their names in `pipeline_config/metric_names.py`, in any order of the rows the same.
@@ -46,7 +43,7 @@ def test_metrics(table: pd.DataFrame) -> dict[str, float]:
 
 
 def _class_metrics(table: pd.DataFrame) -> dict[str, float]:
-    correct, losses, brier = predictions.correct(table), _log_losses(table), _brier_scores(table)
+    correct, losses, brier = predictions.correct(table), predictions.log_losses(table), _brier_scores(table)
     metrics = {
         **_with_interval("test_accuracy", correct.mean(), accuracy_interval(correct)),
         **_with_interval("test_loss", losses.mean(), mean_interval(losses)),
@@ -142,12 +139,6 @@ def _averages(table: pd.DataFrame, average: str) -> tuple[float, float, float]:
         predictions.labels(table), predictions.predicted(table), average=average, zero_division=0
     )
     return float(precision), float(recall), float(f1)
-
-
-def _log_losses(table: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """`(n,)` -ln(probability of the true class), in nats; NaN where that is."""
-    of_true = predictions.probabilities(table)[np.arange(len(table)), predictions.labels(table)]
-    return np.asarray(0.0 - np.log(np.maximum(of_true, _SMALLEST_PROBABILITY)))  # not -0.0
 
 
 def _brier_scores(table: pd.DataFrame) -> npt.NDArray[np.float64]:

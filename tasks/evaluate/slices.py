@@ -10,23 +10,17 @@ from tasks import predictions
 from tasks.evaluate.slices_of_rows import Slice, slice_rows
 from tasks.evaluate.slices_picture import draw_slices
 from tasks.files import write_whole
-from tasks.input_pipeline import ImageSet, Positions
 from tasks.statistics import accuracy_interval
 
 ALPHA = 0.05
-_BYTES_AT_ONCE = 16 << 20
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's conversion to grey
 
 
-def write_slices(
-    table: pd.DataFrame, rows: pd.DataFrame, brightness: npt.NDArray[np.floating], folder: Path, title: str
-) -> pd.DataFrame:
+def write_slices(table: pd.DataFrame, rows: pd.DataFrame, folder: Path, title: str) -> pd.DataFrame:
     """Write `slices.csv` and `slices.png`: the accuracy, or of a model without a class head the share of found boxes.
 
     Args:
         table: of `tasks/predictions.py`, at least one row.
         rows: of the manifest, with every image of the table; in any order.
-        brightness: mean grey level of each of `rows`, in their order, 0..255; NaN where not known.
         folder: made if need be; files of these names in it are replaced.
         title: names the model in the picture.
 
@@ -36,9 +30,8 @@ def write_slices(
     Raises:
         ValueError: an image of the table is not among `rows`.
     """
-    places = _places(table, rows)
     correct = predictions.correct(table)
-    scores = accuracy_by_slice(correct, slice_rows(rows.iloc[places], np.asarray(brightness)[places]))
+    scores = accuracy_by_slice(correct, slice_rows(rows.iloc[_places(table, rows)]))
     with write_whole(folder / "slices.csv") as temporary:
         scores.to_csv(temporary, index=False)
     measured = "accuracy" if predictions.has_classes(table) else "boxes found"
@@ -74,15 +67,6 @@ def accuracy_by_slice(correct: npt.NDArray[np.bool_], slices: list[Slice]) -> pd
     is_class = (scores["slice"] == "class").to_numpy()
     worst_first = scores[is_class].sort_values(["accuracy", "value"])
     return pd.concat([worst_first, scores[~is_class]], ignore_index=True)
-
-
-def mean_brightness(images: ImageSet, positions: Positions) -> npt.NDArray[np.float64]:
-    """`(n,)` mean grey level of the images at `(n,)` positions, 0..255; read in batches."""
-    if not len(positions):
-        return np.empty(0)
-    batch = max(_BYTES_AT_ONCE // images.pixels[0].nbytes, 1)
-    parts = [positions[start : start + batch] for start in range(0, len(positions), batch)]
-    return np.concatenate([images.read(part).mean(axis=(1, 2)) @ _LUMA for part in parts])
 
 
 def _measure(part: Slice, correct: npt.NDArray[np.bool_]) -> tuple[str, str, int, float, float, float]:

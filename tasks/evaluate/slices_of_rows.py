@@ -32,14 +32,14 @@ class Slice:
     members: npt.NDArray[np.bool_]
 
 
-def slice_rows(rows: pd.DataFrame, brightness: npt.NDArray[np.floating]) -> list[Slice]:
+def slice_rows(rows: pd.DataFrame) -> list[Slice]:
     """Every slice; none of a kind that all rows have alike. A row whose value is not known is in no slice of the kind.
 
     Args:
-        rows: of a manifest, `n` of them.
-        brightness: `(n,)` mean grey levels, 0..255; NaN where not known.
+        rows: of a manifest, `n` of them; one of an earlier version may lack the brightness.
     """
-    width, height = (rows[side].to_numpy(np.float64, na_value=np.nan) for side in ("width", "height"))
+    numbers = rows.reindex(columns=["width", "height", "brightness"])
+    width, height, brightness = (numbers[name].to_numpy(np.float64, na_value=np.nan) for name in numbers)
     others = [column for column in rows.columns if column not in _NO_SLICE]
     return [
         *_by_value("class", rows["class_name"]),

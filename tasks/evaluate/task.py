@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pandas as pd
 from prefect import task
 
 from pipeline_config.settings import Settings
@@ -15,9 +14,9 @@ from tasks.evaluate.cost import BATCH_SIZES, measure_cost
 from tasks.evaluate.outside import evaluate_outside
 from tasks.evaluate.outside_images import make_outside_manifest
 from tasks.evaluate.recheck import check_test_images, keep_test_rows
-from tasks.evaluate.slices import mean_brightness, write_slices
+from tasks.evaluate.slices import write_slices
 from tasks.evaluate.unlabelled import classify_unlabelled
-from tasks.input_pipeline import ImageSet, open_image_set, read_pixels
+from tasks.input_pipeline import open_image_set, read_pixels
 from tasks.prediction import predict_split
 from tasks.progress import say
 from tasks.records import Elsewhere, EvaluatedModel, Listing, Manifest, TrainedModel
@@ -80,7 +79,7 @@ def _evaluate(trained: TrainedModel, manifest: Manifest, pictured: Manifest, els
         metrics["predict_ms_per_image"] = 1_000 * seconds / len(table)
         metrics["model_bytes"] = sum(file.stat().st_size for file in files.rglob("*") if file.is_file())
         metrics |= measure_cost(model, images.read(images.positions("test")[: max(BATCH_SIZES)]))
-        _write_slices(table, images, folder, trained.name)
+        write_slices(table, images.rows, folder, trained.name)
         if elsewhere.outside:
             metrics |= evaluate_outside(model, elsewhere.outside, settings.cache, folder, trained.name, metrics)
         if elsewhere.unlabelled and predictions.has_classes(table):
@@ -101,8 +100,3 @@ def _evaluate(trained: TrainedModel, manifest: Manifest, pictured: Manifest, els
         test_digest=manifest.test_digest,
         metrics={**trained.metrics, **metrics},
     )
-
-
-def _write_slices(table: pd.DataFrame, images: ImageSet, folder: Path, title: str) -> None:
-    positions = images.positions("test")
-    write_slices(table, images.rows.iloc[positions], mean_brightness(images, positions), folder, title)

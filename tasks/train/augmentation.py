@@ -48,19 +48,19 @@ class Place(NamedTuple):
 
 
 def augment_with(settings: Augmentation) -> Augment:
-    """A function of batches, seed, number of the first batch and batches of an epoch, for `training_batches`.
+    """A function of batches, seed, the first epoch from 0 and batches of an epoch, for `training_batches`.
 
     Batches are tuples that begin with `(batch, height, width, 3)` uint8 pixels; these are changed, the rest is handed
     on. Every image of every batch is changed anew. A batch's changes depend on the seed, the batch's number and its
     pixels alone, so that a training which goes on later sees what it would have seen.
     """
 
-    def augment(batches: Any, seed: int, first_step: int, steps_in_epoch: int) -> Any:
+    def augment(batches: Any, seed: int, first_epoch: int, steps: int) -> Any:
         def change(step: Any, batch: tuple[Any, ...]) -> tuple[Any, ...]:
             pixels, *others = batch
-            return _changed(pixels, settings, (seed, step), step // steps_in_epoch), *others
+            return _changed(pixels, settings, (seed, step), step // steps), *others
 
-        return batches.enumerate(start=first_step).map(change)
+        return batches.enumerate(start=first_epoch * steps).map(change)
 
     return augment
 

@@ -198,9 +198,8 @@ class _AugmentedCopy:
     def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
         assert self.stage.augmentation is not None
         batches = ordered_batches(self.images, "train", _BATCH_SIZE)
-        steps = len(batches)
         augment = augment_with(self.stage.augmentation)
-        for pixels, _ in augment(batches, self.stage.seed, self.number * steps, steps):
+        for pixels, _ in augment(batches, self.stage.seed, self.number, len(batches)):
             yield pixels.numpy()
 
 

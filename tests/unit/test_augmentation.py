@@ -19,13 +19,13 @@ EVERYTHING = Augmentation(
 UNCHANGED = Changes(angle=0, shift_x=0, shift_y=0, mirror_x=1, mirror_y=1, scale=1, shear=0)
 
 
-def augmented(images, section, seed=0, steps=1, first_step=0):
+def augmented(images, section, seed=0, steps=1, first_epoch=0):
     """So many epochs of the same images, each changed: `(steps, batch, height, width, 3)`, and their labels."""
     import tensorflow as tf
 
     labels = np.arange(len(images), dtype=np.int64)
     batches = tf.data.Dataset.from_tensors((images, labels)).repeat(steps)
-    changed = augment_with(section)(batches, seed, first_step, 1)
+    changed = augment_with(section)(batches, seed, first_epoch, 1)
     assert changed.element_spec == batches.element_spec
     pixels, labels = zip(*changed.as_numpy_iterator(), strict=True)
     return np.stack(pixels), np.stack(labels)
@@ -148,7 +148,7 @@ def test_seed_makes_the_changes_reproducible(noise):
 
 def test_a_training_that_goes_on_later_sees_what_it_would_have_seen(noise):
     whole, _ = augmented(noise, EVERYTHING, seed=5, steps=4)
-    rest, _ = augmented(noise, EVERYTHING, seed=5, steps=2, first_step=2)
+    rest, _ = augmented(noise, EVERYTHING, seed=5, steps=2, first_epoch=2)
     np.testing.assert_array_equal(rest, whole[2:])
 
 

@@ -236,13 +236,12 @@ def test_labels_stay_with_their_images(images):
 def test_augmentation_gets_the_batches_and_the_seed(images):
     seen = []
 
-    def augment(batches, seed, first_step, steps_in_epoch):
-        seen.append((seed, first_step, steps_in_epoch))
+    def augment(batches, seed, first_epoch, steps):
+        seen.append((seed, first_epoch, steps))
         return batches.map(lambda pixels, labels: (255 - pixels, labels))
 
     ((pixels, labels),) = training_batches(images, 4, 11, augment, first_epoch=2).take(1)
-    steps = steps_per_epoch(images, 4)
-    assert seen == [(11, 2 * steps, steps)]
+    assert seen == [(11, 2, steps_per_epoch(images, 4))]
     assert labels.numpy().tolist() == [number % 3 for number in shades(255 - pixels.numpy())]
 
 

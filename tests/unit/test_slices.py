@@ -10,18 +10,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tasks import predictions
-from tasks.evaluate.slices import accuracy_by_slice, mean_brightness, write_slices
+from tasks.evaluate.slices import accuracy_by_slice, write_slices
 from tasks.evaluate.slices_of_rows import Slice, slice_rows
 from tasks.evaluate.slices_picture import MOST_SLICES, worst_slices
-from tasks.input_pipeline import ImageSet
-
-SAME = np.full(40, 100.0)
 
 
 @pytest.fixture
 def rows(make_manifest):
     """20 cats and 20 dogs, alike in all else."""
-    return make_manifest(cat=20, dog=20)
+    return make_manifest(cat=20, dog=20).assign(brightness=100.0)
 
 
 def predict(rows, right):
@@ -41,14 +38,14 @@ def pixels_of(path):
 
 
 def test_rows_that_are_alike_but_for_their_class_have_slices_of_it_alone(rows):
-    slices = slice_rows(rows, SAME)
+    slices = slice_rows(rows)
 
     assert {part.kind for part in slices} == {"class"}
     assert members(slices, "class") == {"cat": list(range(20)), "dog": list(range(20, 40))}
 
 
 def test_sizes_and_brightness_are_parted_into_quarters_named_by_their_ends(rows):
-    slices = slice_rows(rows.assign(width=np.arange(1, 41), height=10), np.arange(40) + 0.5)
+    slices = slice_rows(rows.assign(width=np.arange(1, 41), height=10, brightness=np.arange(40) + 0.5))
 
     assert list(members(slices, "image size")) == [
         "10 to 100 pixels",
@@ -62,26 +59,26 @@ def test_sizes_and_brightness_are_parted_into_quarters_named_by_their_ends(rows)
 
 
 def test_shared_values_make_fewer_parts_and_never_an_empty_one(rows):
-    mostly_small = slice_rows(rows.assign(width=[32] * 36 + [40] * 4), SAME)
+    mostly_small = slice_rows(rows.assign(width=[32] * 36 + [40] * 4))
     assert members(mostly_small, "image size") == {
         "768 pixels": list(range(36)),
         "960 pixels": list(range(36, 40)),
     }
-    mostly_large = slice_rows(rows.assign(width=[20] * 4 + [32] * 36), SAME)
+    mostly_large = slice_rows(rows.assign(width=[20] * 4 + [32] * 36))
     assert members(mostly_large, "image size")["480 pixels"] == list(range(4))
 
 
 def test_rows_without_the_value_are_in_no_part(rows):
     unknown = rows.assign(width=[None] * 5 + list(range(35))).astype({"width": "Int64"})
     brightness = np.where(np.arange(40) < 30, np.nan, np.arange(40))
-    slices = slice_rows(unknown, brightness)
+    slices = slice_rows(unknown.assign(brightness=brightness))
 
     assert sum(map(len, members(slices, "image size").values())) == 35
     assert sum(map(len, members(slices, "brightness").values())) == 10
 
 
 def test_other_columns_with_few_values_are_slices_but_no_ids_and_no_split(rows):
-    slices = slice_rows(rows.assign(mode=["L"] * 10 + ["RGB"] * 30, source=[f"web{row}" for row in range(40)]), SAME)
+    slices = slice_rows(rows.assign(mode=["L"] * 10 + ["RGB"] * 30, source=[f"web{row}" for row in range(40)]))
 
     assert {part.kind for part in slices} == {"class", "mode"}
     assert members(slices, "mode")["L"] == list(range(10))
@@ -92,7 +89,7 @@ def test_other_columns_with_few_values_are_slices_but_no_ids_and_no_split(rows):
 def test_parts_are_disjoint_hold_every_known_row_and_are_ordered(levels):
     levels = np.array(levels, dtype=np.float64)
     table = pd.DataFrame({"class_name": "cat", "width": 3.0, "height": 4.0}, index=range(len(levels)))
-    parts = slice_rows(table, levels)
+    parts = slice_rows(table.assign(brightness=levels))
 
     if len(np.unique(levels[~np.isnan(levels)])) < 2:
         assert not parts
@@ -137,7 +134,7 @@ def test_among_many_slices_chance_alone_is_seldom_called_worse():
 
 def test_classes_stand_first_from_the_worst_on(rows):
     right = np.array([True] * 20 + [False] * 10 + [True] * 10)
-    scores = accuracy_by_slice(right, slice_rows(rows.assign(mode=["L", "RGB"] * 20), SAME))
+    scores = accuracy_by_slice(right, slice_rows(rows.assign(mode=["L", "RGB"] * 20)))
 
     assert scores["value"].tolist() == ["dog", "cat", "L", "RGB"]
     assert accuracy_by_slice(right, []).columns.tolist() == scores.columns.tolist()
@@ -147,9 +144,10 @@ def test_files_are_the_same_in_any_order_of_table_and_rows(rows, tmp_path):
     right, brightness = np.arange(40) % 3 > 0, np.arange(40.0)
     rows["width"] = np.arange(40) + 10
     table = predict(rows, right)
-    write_slices(table, rows, brightness, tmp_path / "one", "cnn")
+    rows = rows.assign(brightness=brightness)
+    write_slices(table, rows, tmp_path / "one", "cnn")
     order = np.random.default_rng(0).permutation(40)
-    write_slices(table.sample(frac=1, random_state=1), rows.iloc[order], brightness[order], tmp_path / "two", "cnn")
+    write_slices(table.sample(frac=1, random_state=1), rows.iloc[order], tmp_path / "two", "cnn")
 
     for name in ("slices.csv", "slices.png"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
@@ -163,7 +161,7 @@ def test_boxes_are_counted_where_there_are_no_classes(rows, tmp_path):
     true = np.tile([0.2, 0.2, 0.4, 0.4], (40, 1))
     found = np.where(np.arange(40)[:, None] < 20, true, [0.7, 0.7, 0.2, 0.2])
     table = predictions.make_table(list(rows["image_id"]), rows["label"], None, ["cat", "dog"], (true, found))
-    scores = write_slices(table, rows, SAME, tmp_path, "boxes").set_index("value")
+    scores = write_slices(table, rows, tmp_path, "boxes").set_index("value")
 
     assert scores["accuracy"].to_dict() == {"cat": 1.0, "dog": 0.0}
     assert scores["worse"].to_dict() == {"cat": False, "dog": True}
@@ -171,7 +169,7 @@ def test_boxes_are_counted_where_there_are_no_classes(rows, tmp_path):
 
 def test_image_without_a_row_is_refused_in_a_sentence(rows, tmp_path):
     with pytest.raises(ValueError, match="manifest row of each"):
-        write_slices(predict(rows, True), rows.iloc[1:], SAME[1:], tmp_path, "cnn")
+        write_slices(predict(rows, True), rows.iloc[1:], tmp_path, "cnn")
     assert not list(tmp_path.iterdir())
 
 
@@ -179,7 +177,9 @@ def test_of_many_slices_the_worst_are_drawn_and_nothing_runs_into_the_edge(make_
     names = [f"american staffordshire terrier of $kennel$ number {label}" for label in range(60)]
     rows = make_manifest(**dict.fromkeys(names, 5))
     right = np.random.default_rng(0).random(300) < np.where(rows["label"] < 10, 0.1, 0.9)
-    scores = write_slices(predict(rows, right), rows, np.arange(300.0), tmp_path, "a model of a long name " * 6)
+    scores = write_slices(
+        predict(rows, right), rows.assign(brightness=np.arange(300.0)), tmp_path, "a model of a long name " * 6
+    )
 
     shown = worst_slices(scores)
     assert len(shown) == MOST_SLICES < len(scores)
@@ -193,7 +193,7 @@ def test_of_many_slices_the_worst_are_drawn_and_nothing_runs_into_the_edge(make_
 
 def test_clearly_worse_slice_is_red(rows, tmp_path):
     def reds(right):
-        write_slices(predict(rows, right), rows, SAME, tmp_path, "cnn")
+        write_slices(predict(rows, right), rows, tmp_path, "cnn")
         pixels = pixels_of(tmp_path / "slices.png")
         return int(((pixels[..., 0] - pixels[..., 2]) > 100).sum())
 
@@ -205,15 +205,5 @@ def test_rows_without_slices_make_a_picture_that_says_so(make_manifest, tmp_path
     rows = make_manifest(cat=3)
     table = predictions.make_table(list(rows["image_id"]), [0] * 3, np.eye(2)[[0, 0, 1]], ["cat", "dog"])
 
-    assert write_slices(table, rows, np.full(3, 9.0), tmp_path, "cnn").empty
+    assert write_slices(table, rows.assign(brightness=9.0), tmp_path, "cnn").empty
     assert pixels_of(tmp_path / "slices.png").std() > 5
-
-
-def test_brightness_is_pillows_mean_grey_level_at_the_positions_asked_for(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 6, 3), dtype=np.uint8)
-    np.save(tmp_path / "pixels.npy", pixels)
-    images = ImageSet(pd.DataFrame(index=range(5)), tmp_path / "pixels.npy")
-
-    grey = [np.asarray(Image.fromarray(image).convert("L")).mean() for image in pixels]
-    assert mean_brightness(images, np.array([3, 0])) == pytest.approx([grey[3], grey[0]], abs=0.6)
-    assert mean_brightness(images, np.array([], dtype=np.int64)).shape == (0,)
