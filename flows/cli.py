@@ -133,13 +133,9 @@ def evaluate(
 
 
 def _evaluate(run_id: str, outside: str | None, unlabelled: str | None) -> Answer:
-    from flows.start import check_places, warm_up
-    from tasks import tracking
+    from flows.start import warm_up_for_run
 
-    check_places(Settings())
-    tracking.find_trained(run_id)  # a wrong id is told before the heavy libraries are loaded
-    _, config = tracking.find_configuration(run_id)
-    warm_up(Settings(), config.dataset)
+    warm_up_for_run(Settings(), run_id)
     from flows.evaluate import evaluate_run
     from flows.summary import describe_model, show_evaluated
 
@@ -159,13 +155,9 @@ def explain(
 
 
 def _explain(run_id: str) -> Answer:
-    from flows.start import check_places, warm_up
-    from tasks import tracking
+    from flows.start import warm_up_for_run
 
-    check_places(Settings())
-    tracking.find_trained(run_id)  # a wrong id is told before the heavy libraries are loaded
-    _, config = tracking.find_configuration(run_id)
-    warm_up(Settings(), config.dataset)
+    warm_up_for_run(Settings(), run_id)
     from flows.explain import explain_run
     from tasks.progress import say
 

@@ -98,6 +98,20 @@ def warm_up(settings: Settings, dataset: Dataset | None = None, training: bool =
             waiting.join()
 
 
+def warm_up_for_run(settings: Settings, run_id: str) -> None:
+    """All that goes before one model of an earlier run is evaluated or explained.
+
+    Raises:
+        ConfigurationError: no such run, or it is of another kind; told before the heavy libraries are loaded.
+        DarkroomError: the run holds no model; the home cannot be written or is full.
+        Unreachable: a configured server does not answer.
+    """
+    check_places(settings)
+    tracking.find_trained(run_id)
+    _, experiment = tracking.find_configuration(run_id)
+    warm_up(settings, experiment.dataset)
+
+
 def _start_temporary_server() -> threading.Thread:
     """Start the server that Prefect would start with the first flow; a failure shows then, when Prefect tries again."""
     from flows.prefect_server import TemporaryServer
