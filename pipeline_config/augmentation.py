@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from pipeline_config.section import Section
 from pipeline_config.sentences import did_you_mean
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -27,15 +28,12 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-class Augmentation(BaseModel):
+class Augmentation(Section):
     """Random changes of training images; each batch and epoch draws anew. Zero is off.
 
     May be given as the name of a preset alone. What stands beside `preset` wins over it, and after validation only the
     numbers are left: they are what a run logs, and they stay when a preset is changed one day.
     """
-
-    # As every section's; their base stands in experiment.py, which imports this file.
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     preset: str | None = Field(None, exclude=True, description=f"{', '.join(PRESETS)}; null once its numbers are in")
     rotation: float = Field(0.0, ge=0, le=180, description="degrees, drawn from -rotation..rotation")

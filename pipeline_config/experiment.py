@@ -10,6 +10,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from pipeline_config.augmentation import Augmentation
 from pipeline_config.metric_names import HIGHER_IS_BETTER
+from pipeline_config.section import Section
+from pipeline_config.sweep import Sweep
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=60)]
 
@@ -33,12 +35,6 @@ def _part(part: Any) -> Any:
 
 
 Part = Annotated[int | float | Literal["given"], BeforeValidator(_part)]
-
-
-class Section(BaseModel):
-    """Base of every section: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Dataset(BaseModel):
@@ -267,7 +263,15 @@ class Compute(Section):
 
 
 class Execution(Section):
-    """How the machine is used."""
+    """How the machine, or a cluster, is used."""
+
+    runner: Literal["processes", "dask", "ray"] = Field("processes", description="where the trials of a sweep run")
+    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        "auto", description="trials side by side; the processors are shared out among them"
+    )
+    address: str | None = Field(
+        None, description="of a Dask or Ray cluster that is there; null: one on this machine, for the sweep alone"
+    )
 
     compute: Annotated[Compute, BeforeValidator(lambda value: {} if value == "auto" else value)] = Field(
         default_factory=Compute, description="auto, or any of its keys"
@@ -283,6 +287,7 @@ class Experiment(Section):
     validation: Validation = Field(default_factory=Validation)
     split: Split = Field(default_factory=Split)
     train: Train = Field(default_factory=Train)
+    sweep: Sweep | None = None
     evaluation: Evaluation = Field(default_factory=Evaluation)
     promotion: Promotion = Field(default_factory=Promotion)
     execution: Execution = Field(default_factory=Execution)
@@ -303,6 +308,18 @@ class Experiment(Section):
             raise ValueError(f"every model needs a name of its own, received {', '.join(names)}")
         return self
 
+    @model_validator(mode="after")
+    def _sweeps_a_model(self) -> "Experiment":
+        if self.sweep is None:
+            return self
+        names = [model.name for model in self.models]
+        if self.sweep.model not in names:
+            raise ValueError(
+                f"sweep.model: one of {', '.join(names)}; received {self.sweep.model}; --set sweep=null leaves it out"
+            )
+        _check_epochs(self.sweep, self.model(self.sweep.model).train)
+        return self
+
     def model(self, name: str) -> Model:
         """The model of that name.
 
@@ -310,6 +327,17 @@ class Experiment(Section):
             KeyError: there is none.
         """
         return {model.name: model for model in self.models}[name]
+
+
+def _check_epochs(sweep: Sweep, train: Train) -> None:
+    """Those of a trial go with those of the training."""
+    if sweep.epochs is not None and train.stages:
+        raise ValueError("sweep.epochs: none where the model is trained in stages, which have their own")
+    if sweep.winner == "continue" and not (sweep.epochs or train.epochs) < train.epochs:
+        raise ValueError(
+            f"sweep.epochs: fewer than the model's {train.epochs} epochs with sweep.winner: continue, so that some are "
+            f"left to go on with; received {sweep.epochs}"
+        )
 
 
 def _with_common_train(model: Any, common: dict[str, Any]) -> Any:

@@ -70,7 +70,8 @@ def _complaint(
         in_a_list = any(isinstance(part, int) for part in location)
         return "missing; add it to the file" + ("" if in_a_list else f" or give it with --set {key}=VALUE")
     expected = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"expected {expected}; received {_shown(problem['input'])}"
+    received = "" if "; received " in expected else f"; received {_shown(problem['input'])}"
+    return f"expected {expected}{received}"
 
 
 def _named(location: Location, data: Any) -> list[str]:
@@ -94,9 +95,10 @@ def _shown(received: Any) -> str:
 def _without_union_branch(problem: ErrorDetails) -> Location:
     """Pydantic ends a location with the branch of a union that failed: noise for the reader of a YAML file.
 
-    Where a key is missing or unknown, the last part is that key, whatever it is called.
+    Where a key is missing or unknown, the last part is that key, whatever it is called. Tags, which name the branch
+    that was meant, are written `<tag>`.
     """
-    location = list(problem["loc"])
+    location = [part for part in problem["loc"] if not str(part).startswith("<")]
     while problem["type"] not in {"extra_forbidden", "missing"} and _is_union_branch(location[-1:]):
         location.pop()
     return location

@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     mlflow_tracking_uri: str | None = None
     prefect_api_url: str | None = None
     darkroom_feature_cache_gb: Annotated[float, Field(ge=0)] = 20.0
+    darkroom_sweep_storage: str | None = None
 
     @cached_property
     def home(self) -> Path:
@@ -62,6 +63,16 @@ class Settings(BaseSettings):
     def feature_cache_bytes(self) -> int:
         """Bound of `DARKROOM_FEATURE_CACHE_GB`, in bytes."""
         return int(self.darkroom_feature_cache_gb * 1e9)
+
+    @property
+    def sweeps(self) -> Path:
+        """What sweeps keep: their studies, logs of their trials, states to go on from."""
+        return self.home / "sweeps"
+
+    @property
+    def sweep_storage(self) -> str:
+        """Database of Optuna's studies: `DARKROOM_SWEEP_STORAGE`, or SQLite in the home."""
+        return self.darkroom_sweep_storage or f"sqlite:///{self.sweeps / 'optuna.db'}"
 
     @property
     def tracking_uri(self) -> str:

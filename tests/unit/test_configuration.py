@@ -193,7 +193,7 @@ def test_wrong_value_of_an_override_names_the_override(refusal):
         (
             "trian={}",
             "trian",
-            "dataset, evaluation, execution, models, name, promotion, split, train, validation",
+            "dataset, evaluation, execution, models, name, promotion, split, sweep, train, validation",
             "train",
         ),
         (
@@ -395,7 +395,7 @@ def test_missing_file_lists_the_shipped_experiments(name):
 # Shipped experiments
 
 
-OF_FOLDERS = {"animals10", "cats_vs_dogs", "pandas_bears", "scenes15"}
+OF_FOLDERS = {"animals10", "cats_vs_dogs", "pandas_bears", "scenes15", "scenes15_dropout"}
 
 
 @pytest.mark.parametrize("name", shipped_experiments())

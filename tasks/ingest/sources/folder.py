@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline_config.errors import DataError
-from pipeline_config.experiment import Section
+from pipeline_config.section import Section
 from tasks.ingest.found import Description, FoundImages
 from tasks.ingest.image_size import first_size
 from tasks.ingest.readable import readable

@@ -14,7 +14,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 from pydantic import Field
 
-from pipeline_config.experiment import Section
+from pipeline_config.section import Section
 from tasks.image_store import write_store
 from tasks.ingest.found import Description, FoundImages
 from tasks.ingest.kept_store import keep, read_kept

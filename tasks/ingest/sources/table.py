@@ -14,7 +14,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from pipeline_config.errors import DataError
-from pipeline_config.experiment import Section
+from pipeline_config.section import Section
 from tasks.ingest.found import CORNERS, FRACTIONS, Description, FoundImages
 from tasks.ingest.image_size import first_size
 from tasks.ingest.split_names import EXPECTED, split_called

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline_config.errors import ConfigurationError, DataError, Unreachable
-from pipeline_config.experiment import Section
+from pipeline_config.section import Section
 from pipeline_config.sentences import did_you_mean
 from pipeline_config.settings import Settings
 from tasks.image_store import write_store

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pandas as pd
 
 from pipeline_config.errors import DataError
-from pipeline_config.experiment import Section
+from pipeline_config.section import Section
 from tasks.ingest.found import CORNERS, Description, FoundImages
 from tasks.ingest.image_size import first_size
 from tasks.ingest.objects import Policy, choose_objects
