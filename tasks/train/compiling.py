@@ -24,7 +24,7 @@ def compile_model(model: Any, train: Train, *, jit: bool = False) -> None:
         jit: compiled by XLA, which makes convolutions slower on a processor.
     """
     model.compile(
-        optimizer=make_optimizer(train),
+        optimizer=make_optimizer(train, jit=jit),
         **(_for_heads(model) if isinstance(model.output, dict) else _for_classes()),
         jit_compile=jit,
     )

@@ -1,18 +1,20 @@
 """Train a head on features. An epoch takes a tenth of a second, and what Keras's `fit` does around it several.
 
 So all steps of an epoch run in one graph: no callback between steps, no batches handed over one by one. The steps are
-Keras's own (`train_step`, `test_step`), with the batches that the whole network would be given.
+Keras's own (`train_step`, `test_step`), with the batches that the whole network would be given; of what is validated,
+as many images at once as memory allows, since their order and batches make no difference.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline_config.experiment import Train
 from tasks.input_pipeline import ImageSet, Positions, epoch_order, read_rows
-from tasks.prediction import BATCH_SIZE
 from tasks.train.checkpoint import Progress
 from tasks.train.features import EpochFeatures, Features
 from tasks.train.heads import head_sizes
@@ -24,8 +26,11 @@ _CHUNK_BYTES = 64 * 2**20  # of features that are in memory at a time
 Columns = tuple[Any, ...]
 """Targets, and with class weights a weight for each image: what follows the features in a batch of Keras's."""
 
-Step = Callable[[Any, Columns], Any]
-"""Learning rate and batch -> the head changed, or only its metrics."""
+Run = Callable[[int, Columns], None]
+"""Number of the first batch and some batches in one piece -> the head changed, or only its metrics."""
+
+Rates = npt.NDArray[np.float32]
+"""The learning rate of every step of an epoch."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +43,19 @@ class _Rows:
     columns: Columns
     of_columns: Positions
 
-    def chunks(self, batch_size: int) -> Iterator[tuple[int, Columns]]:
+    def chunks(self, batch_size: int, max_bytes: int) -> Iterator[tuple[int, Columns]]:
         """Number of the first batch, and some whole batches in one piece; the last may be short."""
         import keras
+        import tensorflow as tf
 
         bytes_of_batch = batch_size * self.features[:1].nbytes
-        batches = max(1, _CHUNK_BYTES // bytes_of_batch)
+        batches = max(1, max_bytes // bytes_of_batch)
         for start in range(0, len(self.of_features), batches * batch_size):
             end = start + batches * batch_size
             rows = self.of_columns[start:end]
             others = keras.tree.map_structure(lambda column, rows=rows: column[rows], self.columns)
             features = read_rows(self.features, self.of_features[start:end]).astype(self.dtype, copy=False)
-            yield start // batch_size, (features, *others)
+            yield start // batch_size, keras.tree.map_structure(tf.constant, (features, *others))
 
 
 def fit_head(
@@ -71,19 +77,20 @@ def fit_head(
     """
     targets, plain_targets = _all_targets(head, images, stage)
     train, validation = images.positions("train"), images.positions("validation")
-    _build_state(head, features, targets)
+    _build_state(head, targets[0])
     dtype = np.result_type(features.plain, *features.copies)  # of some a number may have been too large for float16
     example = features.plain[:1].astype(dtype)
     tested_rows = _Rows(features.plain, dtype, features.validation, plain_targets, validation)
-    train_steps = _steps(_with_rate(head), stage.batch_size, (example, *targets))
-    test_steps = _steps(lambda _, batch: head.test_step(batch), BATCH_SIZE, (example, *plain_targets))
+    train_steps = _train_steps(head, stage.batch_size, (example, *targets))
+    test_step = _test_step(head, (example, *plain_targets))
     while not is_done(progress, stage):
         epoch = len(progress.stage_losses)
         order = epoch_order(np.arange(len(train)), stage.seed, epoch)
         copy = features.copies[epoch % len(features.copies)]
         rows = _Rows(copy, dtype, features.train[order], targets, train[order])
-        trained = _pass(head, rows, stage.batch_size, train_steps, watch.rates_of_epoch())
-        tested = _pass(head, tested_rows, BATCH_SIZE, test_steps, [])
+        rates = np.array(watch.rates_of_epoch(), np.float32)
+        trained = _pass(head, rows.chunks(stage.batch_size, _CHUNK_BYTES), partial(train_steps, rates))
+        tested = _pass(head, tested_rows.chunks(1, _CHUNK_BYTES // 4), test_step)  # the head makes more numbers of them
         watch.end_epoch_of_one_piece({**trained, **{f"val_{metric}": value for metric, value in tested.items()}})
 
 
@@ -109,52 +116,60 @@ def _arrays(structure: Any) -> Any:
     return keras.tree.map_structure(np.asarray, structure)
 
 
-def _build_state(head: Any, features: EpochFeatures, targets: Columns) -> None:
-    """Make what Keras makes in a first step; made within a graph, this would be traced twice."""
-    import keras
-
+def _build_state(head: Any, targets: Any) -> None:
+    """Make the variables that Keras makes in a first step; made within a graph, this would be traced twice."""
     head.optimizer.build(head.trainable_variables)
-    first = keras.tree.map_structure(lambda column: column[:1], (features.plain, *targets))
-    head.test_step(first)
+    head._compile_metrics.build(targets, head.output)
+    head._compile_loss.build(targets, head.output)
 
 
-def _with_rate(head: Any) -> Step:
-    def step(rate: Any, batch: Columns) -> None:
-        head.optimizer.learning_rate.assign(rate)
-        head.train_step(batch)
-
-    return step
-
-
-def _steps(step: Step, batch_size: int, example: Columns) -> Any:
-    """A graph of one step after the other over a chunk, which has the example's types and any number of rows.
-
-    Traced once, here: a function that traces when it is called warns where a process fits several heads.
-    """
+def _train_steps(head: Any, batch_size: int, example: Columns) -> Callable[[Rates, int, Columns], None]:
+    """One step after the other over a chunk, each with its rate."""
     import keras
     import tensorflow as tf
 
-    def run(rates: Any, chunk: Columns) -> None:
+    def run(rates: Any, first: Any, chunk: Columns) -> None:
         def one(number: Any) -> tuple[Any]:
             start = number * batch_size
-            step(rates[number], keras.tree.map_structure(lambda column: column[start : start + batch_size], chunk))
+            head.optimizer.learning_rate.assign(rates[first + number])
+            head.train_step(keras.tree.map_structure(lambda column: column[start : start + batch_size], chunk))
             return (number + 1,)
 
         count = tf.shape(chunk[0])[0]
         tf.while_loop(lambda number: number * batch_size < count, one, (tf.constant(0),), parallel_iterations=1)
 
-    specs = keras.tree.map_structure(lambda column: tf.TensorSpec((None, *column.shape[1:]), column.dtype), example)
-    return tf.function(run, autograph=False).get_concrete_function(tf.TensorSpec((None,), tf.float32), specs)
+    graph = _graph(run, tf.TensorSpec((None,), tf.float32), tf.TensorSpec((), tf.int32), _specs(example))
+    return lambda rates, first, chunk: graph(tf.constant(rates), tf.constant(first), chunk)
 
 
-def _pass(head: Any, rows: _Rows, batch_size: int, steps: Any, rates: list[float]) -> dict[str, float]:
-    """Loss and metrics of one pass over the rows; without rates nothing is trained."""
+def _test_step(head: Any, example: Columns) -> Run:
+    """One step over a whole chunk."""
+
+    def run(chunk: Columns) -> None:
+        head.test_step(chunk)
+
+    graph = _graph(run, _specs(example))
+    return lambda _, chunk: graph(chunk)
+
+
+def _specs(example: Columns) -> Any:
+    """Of the example's types and any number of rows."""
     import keras
     import tensorflow as tf
 
+    return keras.tree.map_structure(lambda column: tf.TensorSpec((None, *column.shape[1:]), column.dtype), example)
+
+
+def _graph(run: Callable[..., None], *specs: Any) -> Any:
+    """Traced once, here: a function that traces when it is called warns where a process fits several heads."""
+    import tensorflow as tf
+
+    return tf.function(run, autograph=False).get_concrete_function(*specs)
+
+
+def _pass(head: Any, chunks: Iterator[tuple[int, Columns]], run: Run) -> dict[str, float]:
+    """Loss and metrics of one pass over the rows."""
     head.reset_metrics()
-    for first, chunk in rows.chunks(batch_size):
-        count = -(-len(chunk[0]) // batch_size)
-        of_chunk = rates[first : first + count] or [0.0] * count
-        steps(tf.constant(of_chunk), keras.tree.map_structure(tf.constant, chunk))
+    for first, chunk in chunks:
+        run(first, chunk)
     return {metric: float(value) for metric, value in head.get_metrics_result().items()}

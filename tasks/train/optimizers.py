@@ -4,13 +4,18 @@ from functools import partial
 from typing import Any
 
 from pipeline_config.experiment import Train
+from tasks.train.compute.adam import fuse
 
 
-def make_optimizer(train: Train) -> Any:
+def make_optimizer(train: Train, *, jit: bool = False) -> Any:
     """A fresh Keras optimizer; its learning rate is set anew before every step, see `schedules.py`.
 
     Weight decay is decoupled from the gradient (Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019).
     `bias_rate` is airbench94's `bias_scaler` (Jordan 2024, arXiv:2404.00498).
+
+    Args:
+        train: its name and settings.
+        jit: XLA compiles the step; it fuses Adam's operations by itself.
     """
     import keras
 
@@ -20,6 +25,8 @@ def make_optimizer(train: Train) -> Any:
         "sgd": partial(keras.optimizers.SGD, momentum=0.9, nesterov=True),
     }
     optimizer = optimizers[train.optimizer](train.learning_rate, weight_decay=train.weight_decay or None)
+    if train.optimizer == "adam" and not jit:
+        fuse(optimizer)
     if train.bias_rate != 1:
         _hurry_offsets(optimizer, train.bias_rate)
     return optimizer
