@@ -3,24 +3,29 @@
 import contextlib
 import importlib
 import logging
-import os
 import threading
-from pathlib import Path
 
+from pipeline_config.errors import ConfigurationError
 from pipeline_config.experiment import Dataset, Experiment
 from pipeline_config.loading import load_experiment
 from pipeline_config.settings import Settings
 from tasks import tracking
 from tasks.disk import check_space
-from tasks.progress import console
+from tasks.processes import open_nursery
+from tasks.progress import console, without_native_lines
 from tasks.servers import check_answers
 
 
-def load_checked(experiment: str, overrides: list[str]) -> Experiment:
+def load_checked(experiment: str, overrides: list[str], sweep_only: bool = False) -> Experiment:
     """The experiment, its source's options and its families' parameters checked against their own files.
 
+    Args:
+        experiment: a shipped experiment's name, or the path of a YAML file.
+        overrides: `dotted.key=value`, as with `--set`.
+        sweep_only: leave all but its sweep out.
+
     Raises:
-        ConfigurationError: anything in it is wrong.
+        ConfigurationError: anything in it is wrong, a value of the sweep's space included.
         DataError: a folder of images from elsewhere is missing, or the data set that it is held against.
     """
     from tasks.ingest.listing import source_and_options
@@ -28,13 +33,48 @@ def load_checked(experiment: str, overrides: list[str]) -> Experiment:
     from tasks.train.registry import checked_params
 
     config = load_experiment(experiment, overrides)
+    if sweep_only:
+        config = _for_sweep_alone(config)
     source_and_options(config.dataset)
     for model in config.models:
         checked_params(model)
+    if config.sweep:
+        _check_sweep(config)
     if config.evaluation.outside is not None:
         _check_outside(config.evaluation.outside, config.dataset)
     unlabelled_folder(config.evaluation.unlabelled)
     return config
+
+
+def _for_sweep_alone(experiment: Experiment) -> Experiment:
+    """The experiment with the sweep's model alone, and nothing for the registry.
+
+    Raises:
+        ConfigurationError: it has no sweep.
+    """
+    if experiment.sweep is None:
+        raise ConfigurationError(
+            f"{experiment.name}: expected a section sweep; received none; add one to the file, as "
+            "sweep: {model: NAME, space: {params.dropout: [0.2, 0.5]}}"
+        )
+    promotion = experiment.promotion.model_copy(update={"mode": "disabled"})
+    models = (experiment.model(experiment.sweep.model),)
+    return experiment.model_copy(update={"models": models, "promotion": promotion})
+
+
+def _check_sweep(config: Experiment) -> None:
+    """Every value of the space can stand in the model's section, and its runner is installed."""
+    from flows.runners import check_runner
+    from tasks.sweep.space import models_to_check
+    from tasks.train.registry import checked_params
+
+    for values, model in models_to_check(config):
+        try:
+            checked_params(model)
+        except ConfigurationError as error:
+            told = ", ".join(f"{key}: {value}" for key, value in values.items())
+            raise ConfigurationError(f"sweep.space, with {told}: {error}") from None
+    check_runner(config.execution)
 
 
 def _check_outside(folder: str, dataset: Dataset) -> None:
@@ -70,7 +110,7 @@ def check_places(settings: Settings) -> None:
         )
 
 
-def warm_up(settings: Settings, dataset: Dataset | None = None, training: bool = True) -> None:
+def warm_up(settings: Settings, dataset: Dataset | None = None, training: bool = True, sweeping: bool = False) -> None:
     """Load the heavy libraries while Prefect's temporary server starts: that is another process, and slow.
 
     Only the waiting is done in a thread; two threads that import at once can see each other's half-made modules. That
@@ -82,9 +122,12 @@ def warm_up(settings: Settings, dataset: Dataset | None = None, training: bool =
         settings: where the servers are.
         dataset: that will be listed, if any.
         training: or another use of networks and MLflow.
+        sweeping: trials will be trained in processes of their own.
     """
     told = "starting Prefect, loading TensorFlow, opening MLflow's store" if training else "starting Prefect"
     with console.status(told):
+        if sweeping:
+            open_nursery()  # which imports beside this process
         waiting = None if settings.prefect_api_url else _start_temporary_server()
         importlib.import_module("great_expectations")
         if training:
@@ -128,12 +171,6 @@ def _start_temporary_server() -> threading.Thread:
 def load_tensorflow() -> None:
     """Import TensorFlow and find its devices, without the lines that its native code writes to stderr by then."""
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of every new batch shape
-    stderr = os.dup(2)
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            importlib.import_module("keras")
-            importlib.import_module("tensorflow").config.list_physical_devices()
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
+    with without_native_lines():
+        importlib.import_module("keras")
+        importlib.import_module("tensorflow").config.list_physical_devices()

@@ -4,6 +4,7 @@ import atexit
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
@@ -72,3 +73,16 @@ def track(items: Iterable[Item], description: str, total: int) -> Iterator[Item]
 def say(sentence: str) -> None:
     """One line for people."""
     console.print(sentence, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def without_native_lines() -> Iterator[None]:
+    """What native code writes to stderr in the block goes nowhere, also of processes that are started in it."""
+    stderr = os.dup(2)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -150,3 +151,33 @@ class Decision:
     version: int | None
     gates: tuple[Gate, ...]
     detail: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What became of one trial of a sweep.
+
+    Attributes:
+        number: from 0, in the order in which the trials were chosen.
+        state: `complete`, `pruned` (ended early, since others were better) or `failed`.
+        params: what was varied: dotted key below the model -> value.
+        run_id: of its run in MLflow.
+        value: the sweep's metric on the validation images, of the weights that were kept; of a pruned trial its last
+            epoch's; None of a failed one.
+        low, high: 95 % interval of `value`; None unless complete.
+        epochs: that were trained.
+        metrics: as of a trained model: `chosen_val_accuracy`, `chosen_val_loss`, `fit_seconds`, `parameters` and the
+            like; of a pruned or failed trial what is known.
+        reason: why it failed, in a sentence; empty otherwise.
+    """
+
+    number: int
+    state: str
+    params: dict[str, Any]
+    run_id: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    epochs: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    reason: str = ""

@@ -27,6 +27,7 @@ from tasks.tracking.registry import (
 )
 from tasks.tracking.runs import RunTags, config_digest, continued, run, set_tags
 from tasks.tracking.store import open_store
+from tasks.tracking.sweeps import mark_trial, sweep_run
 from tasks.tracking.trained import fetch_manifest, find_configuration, find_trained, forget_failure
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "log_metrics",
     "log_model",
     "log_params",
+    "mark_trial",
     "open_store",
     "read_runs",
     "record_decision",
@@ -62,4 +64,5 @@ __all__ = [
     "run",
     "set_alias",
     "set_tags",
+    "sweep_run",
 ]

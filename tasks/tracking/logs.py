@@ -49,9 +49,9 @@ def log_metrics(run_id: str, metrics: Mapping[str, float], model_id: str | None 
     _log_points(run_id, [(name, value, 0) for name, value in metrics.items()], model_id)
 
 
-def log_history(run_id: str, history: Mapping[str, list[float]]) -> None:
-    """Curves: one value an epoch, steps from 1."""
-    points = [(name, value, step) for name, values in history.items() for step, value in enumerate(values, 1)]
+def log_history(run_id: str, history: Mapping[str, list[float]], first_epoch: int = 1) -> None:
+    """Curves: one value an epoch; epochs count from 1."""
+    points = [(name, value, step) for name, values in history.items() for step, value in enumerate(values, first_epoch)]
     _log_points(run_id, points, None)
 
 

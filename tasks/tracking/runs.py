@@ -62,7 +62,7 @@ def run(kind: str, name: str, tags: RunTags, parent_run_id: str | None = None) -
     """A run that is never left RUNNING: FINISHED, FAILED with the reason as a tag, or KILLED.
 
     Args:
-        kind: pipeline, train, fold or promotion.
+        kind: pipeline, sweep, trial, train, fold or promotion.
         name: as MLflow shows it.
         tags: of the pipeline.
         parent_run_id: the run that this one is shown below.
@@ -75,7 +75,7 @@ def run(kind: str, name: str, tags: RunTags, parent_run_id: str | None = None) -
     run_id: str = created.info.run_id
     with continued(run_id):
         yield run_id
-        _end(run_id, "FINISHED")
+        end_run(run_id, "FINISHED")
 
 
 @contextmanager
@@ -84,14 +84,15 @@ def continued(run_id: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        _end(run_id, "FAILED", reason(error))
+        end_run(run_id, "FAILED", reason(error))
         raise
     except BaseException:
-        _end(run_id, "KILLED", "interrupted")
+        end_run(run_id, "KILLED", "interrupted")
         raise
 
 
-def _end(run_id: str, status: str, because: str | None = None) -> None:
+def end_run(run_id: str, status: str, because: str | None = None) -> None:
+    """A run is FINISHED, FAILED or KILLED; why it is not finished goes to a tag."""
     if status != "FINISHED":
         give_up_reserve(Settings().home)  # the disk may be full, and this must still be written
     if because:

@@ -7,6 +7,7 @@ where an epoch takes a fraction of a second, every other second.
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -103,7 +104,9 @@ def _variables(model: Any) -> list[Any]:
 
 
 @contextmanager
-def open_checkpoint(folder: Path, model: Model, *data: object) -> Iterator[Checkpoint | None]:
+def open_checkpoint(
+    folder: Path, model: Model, *data: object, begin_with: Path | None = None
+) -> Iterator[Checkpoint | None]:
     """The checkpoint of a training, for the block that fits and logs it; None while another process is at the same.
 
     It is removed when the block ends well, or with a DarkroomError, which the same training would end with again.
@@ -112,6 +115,7 @@ def open_checkpoint(folder: Path, model: Model, *data: object) -> Iterator[Check
         folder: of all checkpoints; made if need be.
         model: the whole section.
         data: digest of the images, their size and the like, as plain values.
+        begin_with: file of a training whose state takes the place of a checkpoint that is not there.
     """
     from filelock import FileLock, Timeout
 
@@ -123,8 +127,12 @@ def open_checkpoint(folder: Path, model: Model, *data: object) -> Iterator[Check
     except Timeout:
         yield None
         return
+    checkpoint = Checkpoint(folder / f"{name}.npz")
+    if begin_with and begin_with.exists() and not checkpoint.path.exists():
+        with write_whole(checkpoint.path) as temporary:
+            shutil.copyfile(begin_with, temporary)
     try:
-        yield from _removed_at_the_end(Checkpoint(folder / f"{name}.npz"))
+        yield from _removed_at_the_end(checkpoint)
     finally:
         lock.release()
 

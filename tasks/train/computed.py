@@ -12,7 +12,8 @@ from tasks.train.compute.choice import choose_policy
 from tasks.train.compute.network import for_training, take_weights
 from tasks.train.compute.policy import Policy
 from tasks.train.feature_cache import FeatureCache
-from tasks.train.fit import Fit, fit_model
+from tasks.train.fit import Fit, compute_features, fit_model
+from tasks.train.watching import Report
 
 
 def plan(run_id: str, network: Any, model: Model, images: ImageSet, compute: Compute) -> Policy | None:
@@ -25,29 +26,50 @@ def plan(run_id: str, network: Any, model: Model, images: ImageSet, compute: Com
         images: to train with.
         compute: what is set by hand.
     """
-    if hasattr(network, "predict_proba"):
+    policy, reason = choose(network, model, images, compute)
+    if policy is None:
         return None
-    height, width = images.pixels.shape[1:3]
-    count = len(images.positions("train"))
-    policy, reason = choose_policy(network, model, (height, width), count, compute, Settings().cache)
     tracking.log_params(run_id, {"compute": policy.settings})
     tracking.set_tags(run_id, {"darkroom.compute": reason})
     say(f"{model.name} is trained in {reason}")
     return policy
 
 
+def choose(network: Any, model: Model, images: ImageSet, compute: Compute) -> tuple[Policy | None, str]:
+    """As `plan`, with nothing logged or told: the policy, and why it is this one."""
+    if hasattr(network, "predict_proba"):
+        return None, ""
+    height, width = images.pixels.shape[1:3]
+    count = len(images.positions("train"))
+    return choose_policy(network, model, (height, width), count, compute, Settings().cache)
+
+
 def fit_planned(
-    network: Any, policy: Policy | None, images: ImageSet, model: Model, name: str, checkpoint: Checkpoint | None
+    network: Any,
+    policy: Policy | None,
+    images: ImageSet,
+    model: Model,
+    name: str,
+    checkpoint: Checkpoint | None,
+    report: Report | None = None,
 ) -> Fit:
     """Fit in place, as `fit_model`, which tells what is raised; a network by a copy that is computed by the policy."""
     import keras
 
     if policy is None:
         return fit_model(network, images, model.train, name)
-    settings = Settings()
-    features = FeatureCache(settings.features, settings.feature_cache_bytes)
     keras.utils.set_random_seed(model.train.seed)  # a measurement may have drawn from it, and need not be made again
     trained = for_training(network, policy)
-    fit = fit_model(trained, images, model.train, name, checkpoint, features, jit=policy.jit)
+    fit = fit_model(trained, images, model.train, name, checkpoint, _features(), jit=policy.jit, report=report)
     take_weights(network, trained)
     return fit
+
+
+def share_features(network: Any, policy: Policy, images: ImageSet, model: Model) -> None:
+    """Compute what several trainings with this frozen backbone will share."""
+    compute_features(for_training(network, policy), images, model.train, model.name, _features())
+
+
+def _features() -> FeatureCache:
+    settings = Settings()
+    return FeatureCache(settings.features, settings.feature_cache_bytes)

@@ -18,7 +18,7 @@ from tasks.train.features import Parts, bytes_of_features, is_frozen, open_featu
 from tasks.train.freezing import set_trainable
 from tasks.train.head_fit import fit_head
 from tasks.train.targets import class_weights, training_data, validation_data
-from tasks.train.watching import Watch, is_done, lowest
+from tasks.train.watching import Report, Watch, is_done, lowest
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ def fit_model(
     features: FeatureCache | None = None,
     *,
     jit: bool = False,
+    report: Report | None = None,
 ) -> Fit:
     """Fit in place.
 
@@ -79,6 +80,7 @@ def fit_model(
         features: where a stage with a frozen backbone and no augmentation, or `augmented_copies` of it, finds what the
             backbone makes of the images, or leaves it; null passes the images through the backbone in every epoch.
         jit: networks are compiled by XLA.
+        report: told of every epoch of a network.
 
     Raises:
         ConfigurationError: `augmented_copies` are asked for, and no stage has a frozen backbone.
@@ -87,7 +89,21 @@ def fit_model(
     if hasattr(model, "predict_proba"):
         return _fit_sklearn(model, images, name)
     _check_copies(model, train, name)
-    return _Training(model, images, train, name, checkpoint, features, jit).fit()
+    return _Training(model, images, train, name, checkpoint, features, jit, report).fit()
+
+
+def compute_features(model: Any, images: ImageSet, train: Train, name: str, features: FeatureCache) -> None:
+    """Put what the first stage of a training would find in the cache there; nothing where its backbone is not frozen.
+
+    Args:
+        model, images, train, name, features: as of `fit_model`.
+    """
+    training = _Training(model, images, train, name, None, features, jit=False, report=None)
+    stage = stages_of(train)[0]
+    parts = training.begin_stage([stage], 0).parts
+    if parts:
+        with ExitStack() as reading:
+            open_features(parts, images, stage, features, name, reading)
 
 
 @dataclass(frozen=True)
@@ -101,6 +117,7 @@ class _Training:
     checkpoint: Checkpoint | None
     features: FeatureCache | None
     jit: bool
+    report: Report | None
 
     def fit(self) -> Fit:
         """Stage after stage, on from the checkpoint. With early stopping a stage that makes it worse is undone."""
@@ -114,12 +131,11 @@ class _Training:
                 shown.advance(steps * resumed_after)
             for number in range(max(begun - 1, 0), len(stages)):
                 if number >= begun:
-                    trainee = self._begin_stage(stages, number)
+                    trainee = self.begin_stage(stages, number)
                     _begin(progress, trainee)
                 assert trainee is not None
-                watch = Watch(
-                    trainee.model, trainee.kept, progress, stages[number], steps, self.name, shown, self.checkpoint
-                )
+                about = (progress, stages[number], steps, self.name, shown, self.checkpoint, self.report)
+                watch = Watch(trainee.model, trainee.kept, *about)
                 self._fit_stage(trainee, stages[number], progress, watch)
             shown.shrink_to_done()
         chosen = lowest(progress.history["val_loss"]) + 1 if train.early_stopping_patience else progress.epochs
@@ -133,10 +149,11 @@ class _Training:
         if saved is None:
             return Progress(), None
         progress, state = saved
-        trainee = self._begin_stage(stages, len(progress.stage_starts) - 1)
+        trainee = self.begin_stage(stages, len(progress.stage_starts) - 1)
         return (progress, trainee) if restore(trainee.kept, state) else (Progress(), None)
 
-    def _begin_stage(self, stages: list[Train], number: int) -> _Trainee:
+    def begin_stage(self, stages: list[Train], number: int) -> _Trainee:
+        """The network, or its head, made ready for the stage."""
         network, stage = self.network, stages[number]
         if self.train.stages:
             set_trainable(network, self.train.stages[number].trainable)

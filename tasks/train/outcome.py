@@ -25,6 +25,11 @@ def log_settings(run_id: str, model: Model, **more: Any) -> None:
         model: its family's parameters are logged complete.
         more: further params.
     """
+    tracking.log_params(run_id, {**settings_of(model), **more})
+
+
+def settings_of(model: Model) -> dict[str, Any]:
+    """What `log_settings` logs of a model's section, nested."""
     settings = {**model.model_dump(mode="json"), "params": checked_params(model)[1]}
     stages = settings["train"].pop("stages")
     for number, stage in enumerate(stages, 1):
@@ -33,7 +38,7 @@ def log_settings(run_id: str, model: Model, **more: Any) -> None:
         for key in ("epochs", "learning_rate", "optimizer"):
             del settings["train"][key]
         settings["params"] = {key: value for key, value in settings["params"].items() if key != "trainable"}
-    tracking.log_params(run_id, {**settings, **more})
+    return settings
 
 
 def log_fit(run_id: str, title: str, fit: Fit, cache: Path) -> None:
@@ -81,9 +86,13 @@ def measure_fit(model: Any, images: ImageSet, class_names: tuple[str, ...], fit:
         fit: how the training went.
     """
     validation = predict_split(model, images, "validation", class_names)
+    return {**_measure_heads(validation, fit), **describe_fit(model, fit)}
+
+
+def describe_fit(model: Any, fit: Fit) -> dict[str, float]:
+    """What of `measure_fit` needs no predictions."""
     return {
         "chosen_epoch": fit.chosen_epoch,
-        **_measure_heads(validation, fit),
         "epochs": len(fit.history["val_loss"]),
         "fit_seconds": fit.seconds,
         "images_per_second": fit.images_seen / fit.seconds,

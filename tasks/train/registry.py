@@ -30,7 +30,7 @@ def checked_params(model: Model) -> tuple[ModuleType, dict[str, Any]]:
     """
     family = plugins.find(families, model.family, f"models.{model.name}.family")
     params = checked_options(family.build, model.params, f"models.{model.name}.params")
-    if model.train.stages and not getattr(family, "HAS_BACKBONE", False):
+    if model.train.stages and not has_backbone(model):
         raise ConfigurationError(
             f"models.{model.name}.train.stages: expected none, since the family {model.family} has no backbone to "
             f"freeze; received {len(model.train.stages)}; give train.epochs, or set models.{model.name}.train.stages=[]"
@@ -38,6 +38,12 @@ def checked_params(model: Model) -> tuple[ModuleType, dict[str, Any]]:
     if hasattr(family, "check_train"):
         family.check_train(params, model.train, f"models.{model.name}.train")
     return family, params
+
+
+def has_backbone(model: Model) -> bool:
+    """Whether the family has layers that can be frozen."""
+    family = plugins.find(families, model.family, f"models.{model.name}.family")
+    return getattr(family, "HAS_BACKBONE", False)
 
 
 def build_model(model: Model, input_shape: tuple[int, int, int], num_outputs: int, *, download: bool = True) -> Any:

@@ -1,5 +1,6 @@
 """Train one model as a Prefect task."""
 
+from pathlib import Path
 from typing import Any
 
 from prefect import task
@@ -36,8 +37,24 @@ def _may_pass(task: Any, task_run: TaskRun, state: State[Any]) -> bool:  # noqa:
     retry_delay_seconds=5,
     retry_condition_fn=_may_pass,
 )
-def train_model(model: Model, manifest: Manifest, tags: RunTags, parent_run_id: str, compute: Compute) -> TrainedModel:
-    """Fit one model, on every fold first, log it with its curves, and choose nothing by test rows."""
+def train_model(
+    model: Model,
+    manifest: Manifest,
+    tags: RunTags,
+    parent_run_id: str,
+    compute: Compute,
+    begin_with: Path | None = None,
+) -> TrainedModel:
+    """Fit one model, on every fold first, log it with its curves, and choose nothing by test rows.
+
+    Args:
+        model: its section.
+        manifest: of the data.
+        tags: of the pipeline.
+        parent_run_id: the pipeline's run.
+        compute: what of the computation is set by hand.
+        begin_with: state of a training with the same settings and fewer epochs, to be gone on with.
+    """
     import keras
 
     settings = Settings()
@@ -52,7 +69,8 @@ def train_model(model: Model, manifest: Manifest, tags: RunTags, parent_run_id: 
         log_looks(run_id, model, network, images, manifest.class_names, settings.cache)
         adapt_model(model, network, images)
         policy = plan(run_id, network, model, images, compute)
-        with open_checkpoint(settings.cache / "training", model, manifest.digest, manifest.image_size, policy) as kept:
+        key = (manifest.digest, manifest.image_size, policy)
+        with open_checkpoint(settings.cache / "training", model, *key, begin_with=begin_with) as kept:
             fit = fit_planned(network, policy, images, model, model.name, kept)
             log_fit(run_id, model.name, fit, settings.cache)
             model_id = _log_network(run_id, network, images)

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,9 @@ from tasks.progress import Bar
 from tasks.train.checkpoint import Checkpoint, Progress
 from tasks.train.compiling import named
 from tasks.train.schedules import learning_rate
+
+Report = Callable[[Progress], None]
+"""Told of the progress after every epoch, by a training that others decide about; may raise to end it."""
 
 _SECONDS_APART = 2.0
 """Between checkpoints of epochs that take less than it takes to write one: no more than this is lost."""
@@ -40,7 +44,9 @@ class Watch:
         steps: batches of an epoch.
         name: of the model.
         shown: the bar, moved by every step.
-        checkpoint: written after every epoch, or None; of epochs of one piece, which are short, not after each.
+        checkpoint: written after every epoch, or None; of epochs of one piece, which are short, not after each, but
+            after the last.
+        report: told of every epoch, or None.
         rate: learning rate of the last step.
         started: when the epoch began.
         written: when the checkpoint was.
@@ -54,6 +60,7 @@ class Watch:
     name: str
     shown: Bar
     checkpoint: Checkpoint | None
+    report: Report | None = None
     rate: float = math.nan
     started: float = field(default_factory=time.perf_counter)
     written: float = -math.inf
@@ -108,11 +115,20 @@ class Watch:
         self.started = time.perf_counter()
         if self.stage.early_stopping_patience and lowest(progress.history["val_loss"]) == epoch:
             progress.best_weights = self.kept.get_weights()
-        if self.checkpoint and time.perf_counter() - self.written >= seconds_apart:
+        is_last = is_done(progress, self.stage)
+        if self.checkpoint and (is_last or time.perf_counter() - self.written >= seconds_apart):
             self.checkpoint.save(progress, self.kept)
             self.written = time.perf_counter()
         self.shown.note(_told(epoch + 1, len(progress.stage_starts), logs))
-        self.model.stop_training = is_done(progress, self.stage)
+        self.model.stop_training = is_last
+        if self.report:
+            self._tell(self.report)
+
+    def _tell(self, report: Report) -> None:
+        """The seconds that it takes are none of the fitting."""
+        began = time.perf_counter()
+        report(self.progress)
+        self.started += time.perf_counter() - began
 
 
 def _told(epoch: int, stage: int, logs: dict[str, float]) -> str:

@@ -1,0 +1,64 @@
+"""Runs of sweeps and of their trials: one run a study, opened again when the study is gone on with."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tasks.tracking.runs import RunTags, continued, end_run, run, set_tags
+from tasks.tracking.store import client, experiment_id, find_run
+
+_STUDY = "darkroom.study"
+_PARENT = "mlflow.parentRunId"
+_FAILURE = "darkroom.failure"
+
+
+@contextmanager
+def sweep_run(study: str, name: str, tags: RunTags, parent_run_id: str) -> Iterator[str]:
+    """The run of a study; of one that is gone on with, the run that it has, now below its new parent.
+
+    What processes left RUNNING there when they were killed is closed. The caller must be alone at the study.
+
+    Args:
+        study: its name.
+        name: as MLflow shows the run.
+        tags: of the pipeline.
+        parent_run_id: the pipeline's run.
+
+    Yields:
+        The run's id.
+    """
+    found = _find(tags.experiment, f"tags.`{_STUDY}` = '{study}' AND tags.`darkroom.kind` = 'sweep'")
+    if not found:
+        with run("sweep", name, tags, parent_run_id) as run_id:
+            set_tags(run_id, {_STUDY: study})
+            yield run_id
+        return
+    run_id = found[0]
+    _close_interrupted(run_id, tags.experiment)
+    set_tags(run_id, {**tags.as_tags("sweep"), _PARENT: parent_run_id})
+    client().update_run(run_id, status="RUNNING")
+    if _FAILURE in find_run(run_id).data.tags:
+        client().delete_tag(run_id, _FAILURE)
+    with continued(run_id):
+        yield run_id
+        end_run(run_id, "FINISHED")
+
+
+def _close_interrupted(run_id: str, experiment: str) -> None:
+    """The trials that run; of a sweep that runs its pipeline too, which ended in the midst of it."""
+    for trial in _find(experiment, f"tags.`{_PARENT}` = '{run_id}' AND attributes.status = 'RUNNING'"):
+        end_run(trial, "KILLED", "interrupted")
+    sweep = find_run(run_id)
+    if sweep.info.status == "RUNNING":
+        pipeline = find_run(sweep.data.tags[_PARENT])
+        if pipeline.info.status == "RUNNING":
+            end_run(pipeline.info.run_id, "KILLED", "interrupted")
+
+
+def _find(experiment: str, condition: str) -> list[str]:
+    """Ids of the runs, the latest first."""
+    return [found.info.run_id for found in client().search_runs([experiment_id(experiment)], condition)]
+
+
+def mark_trial(run_id: str, study: str, number: int) -> None:
+    """A run is that of a study's trial."""
+    set_tags(run_id, {_STUDY: study, "darkroom.trial": str(number)})
