@@ -1,0 +1,1 @@
+"""Search for the settings of one model: space, study, trials, report."""
