@@ -3,7 +3,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint bench bench-data ui constraints clean
+.PHONY: help run test check lint bench bench-sweep bench-data ui constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,9 @@ lint: .venv/.installed  ## linters, type checker and import rules alone
 
 bench: .venv/.installed  ## benchmarks of training, feature cache, overhead, input, memory; ARGS=--quick: minutes
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-sweep: .venv/.installed  ## what a sweep costs beside its trials; ARGS='heads --backbone FILE.keras'
+	$(BIN)/python -m benchmarks.sweep $(ARGS)
 
 bench-data: .venv/.installed  ## time the checks of a data set, on made-up data
 	$(BIN)/python -m benchmarks.data

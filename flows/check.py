@@ -13,6 +13,7 @@ from pipeline_config.experiment import Experiment, Model
 from tasks.ingest.found import Description
 from tasks.ingest.listing import describe_dataset
 from tasks.progress import console, say, track
+from tasks.sweep.space import number_of_trials
 from tasks.train.forecast import Forecast, StageForecast, forecast
 from tasks.train.layer_graph.table import LayerRow
 from tasks.train.registry import cost_warning
@@ -29,10 +30,10 @@ def check_experiment(experiment: str, overrides: list[str], *, show_layers: bool
         show_layers: prints each network's layers as well.
 
     Returns:
-        With `models`, a dict each: the fields of `Network`, `memory_bytes` (of the stage that takes most),
-        `epoch_seconds` (of the first stage), `fit_seconds` (of one fit, all stages), `stages` and `layer_table`; null
-        for what is no network or not known; and `warning` where a fit will take very long. `fit_seconds` of the
-        experiment counts the fits of `split.folds` too, and is null where that of a network is.
+        With `trials` of a sweep, and `models`, a dict each: the fields of `Network`, `memory_bytes` (of the stage that
+        takes most), `epoch_seconds` (of the first stage), `fit_seconds` (of one fit, all stages), `stages` and
+        `layer_table`; null for what is no network or not known; and `warning` where a fit will take very long.
+        `fit_seconds` of the experiment counts the fits of `split.folds` too, and is null where that of a network is.
 
     Raises:
         ConfigurationError: anything in the file is wrong, or the images' size is neither given nor known.
@@ -53,8 +54,18 @@ def check_experiment(experiment: str, overrides: list[str], *, show_layers: bool
     if show_layers:
         _show_layers(told)
     rows = [{**_answer(model, found), **_warning(config, model, shape, description)} for model, found in told]
-    done = {"status": "done", "experiment": config.name, "classes": classes}
+    done = {"status": "done", "experiment": config.name, "classes": classes, **_trials(config)}
     return {**done, "models": rows, "fit_seconds": seconds}
+
+
+def _trials(config: Experiment) -> dict[str, int]:
+    """`trials`, where the experiment has a sweep."""
+    if config.sweep is None:
+        return {}
+    trials = number_of_trials(config.sweep)
+    epochs = config.sweep.epochs or config.model(config.sweep.model).train.epochs
+    say(f"Before that a sweep of {config.sweep.model}: at most {trials} trials of at most {epochs} epochs")
+    return {"trials": trials}
 
 
 def _all_fits(config: Experiment, forecasts: Iterable[Forecast | None]) -> float | None:

@@ -34,18 +34,26 @@ def run(
     _answer(lambda: _run(experiment, set_ or []), json_, debug)
 
 
-def _run(experiment: str, overrides: list[str]) -> Answer:
+@app.command()
+def sweep(
+    experiment: ExperimentArgument, set_: SetOption = None, json_: JsonOption = False, debug: DebugOption = False
+) -> None:
+    """Run the sweep of an experiment, or go on with it; train and evaluate the winner, and leave the registry alone."""
+    _answer(lambda: _run(experiment, set_ or [], sweep_only=True), json_, debug)
+
+
+def _run(experiment: str, overrides: list[str], sweep_only: bool = False) -> Answer:
     from flows.start import check_places, load_checked, warm_up
 
     started = time.perf_counter()
-    config = load_checked(experiment, overrides)
+    config = load_checked(experiment, overrides, sweep_only)
     check_places(Settings())
-    warm_up(Settings(), config.dataset)
+    warm_up(Settings(), config.dataset, sweeping=config.sweep is not None)
     from flows.pipeline import ModelsFailed, pipeline
     from flows.summary import as_json, show_result
 
     try:
-        result = pipeline(experiment, overrides)
+        result = pipeline(experiment, overrides, sweep_only)
     except ModelsFailed as error:
         show_result(error.result)
         error.answer = as_json(error.result, time.perf_counter() - started)

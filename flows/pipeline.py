@@ -1,7 +1,7 @@
 """The whole chain: prepare, train, evaluate, promote, below one pipeline run in MLflow."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -13,12 +13,14 @@ from flows.outcomes import Failure
 from flows.prepare import Prepared, prepare, refuse_bad_data, say_warnings
 from flows.promote import promote
 from flows.start import check_places, load_checked
+from flows.sweep import Swept, sweep, with_winner
 from flows.train import train
 from pipeline_config.errors import DarkroomError, Unreachable
 from pipeline_config.experiment import Experiment
 from pipeline_config.settings import Settings, configure_environment
 from tasks import tracking
 from tasks.compare.task import log_comparison
+from tasks.disk import is_disk_full
 from tasks.progress import say
 from tasks.promote.gates import choose_challenger
 from tasks.reasons import reason
@@ -33,6 +35,7 @@ class PipelineResult:
 
     Attributes:
         best: the best model by the validation metric.
+        swept: what the experiment's sweep came to; None where it has none, or it failed.
         failures: models that failed, with the reason; the others are in `models`.
         seconds: wall time of each stage.
     """
@@ -46,6 +49,7 @@ class PipelineResult:
     failures: tuple[Failure, ...]
     seconds: dict[str, float]
     tracking_uri: str
+    swept: Swept | None = None
 
 
 class ModelsFailed(DarkroomError):
@@ -75,12 +79,13 @@ class Clock:
 
 
 @flow(name="pipeline", flow_run_name="{experiment}")
-def pipeline(experiment: str, overrides: list[str] | None = None) -> PipelineResult:
+def pipeline(experiment: str, overrides: list[str] | None = None, sweep_only: bool = False) -> PipelineResult:
     """Run an experiment from its data to the registry's decision.
 
     Args:
         experiment: a shipped experiment's name, or the path of a YAML file.
         overrides: `dotted.key=value`, as with `--set`.
+        sweep_only: leave the other models and the registry out.
 
     Raises:
         ConfigurationError: the file or an override is wrong.
@@ -88,7 +93,7 @@ def pipeline(experiment: str, overrides: list[str] | None = None) -> PipelineRes
         ModelsFailed: some models failed; the others were trained, evaluated and considered for promotion.
     """
     check_places(configure_environment())
-    config = load_checked(experiment, overrides or [])
+    config = load_checked(experiment, overrides or [], sweep_only)
     use_threads(config.execution.compute.threads)
     tags = RunTags(config.name, tracking.config_digest(config), flow_run.id)
     with tracking.run("pipeline", f"pipeline {config.name}", tags) as run_id:
@@ -109,15 +114,19 @@ def _run_stages(config: Experiment, tags: RunTags, run_id: str) -> PipelineResul
     manifest = prepared.manifest
     tags = replace(tags, data_digest=manifest.digest, test_digest=manifest.test_digest)
     tracking.set_tags(run_id, tags.as_tags("pipeline"))
+    swept, not_swept = None, None
+    if config.sweep:
+        with clock.stage("sweep"):
+            swept, not_swept = _sweep(config, manifest, tags, run_id)
+        config = with_winner(config, swept)
+    states = {swept.model.name: swept.begin_with} if swept and swept.begin_with else {}
     with clock.stage("train"):
-        trained, not_trained = train(config, manifest, tags, run_id)
+        trained, not_trained = train(config, manifest, tags, run_id, states)
     with clock.stage("evaluate"):
         evaluated, not_evaluated = evaluate(trained, manifest, elsewhere)
-    failures = (*not_trained, *not_evaluated)
+    failures = (*([not_swept] if not_swept else []), *not_trained, *not_evaluated)
     if not evaluated:
-        reasons = "; ".join(f"{failure.name}: {failure.reason}" for failure in failures)
-        kind = Unreachable if all(failure.unreachable for failure in failures) else DarkroomError
-        raise kind(f"every model failed: {reasons}")
+        raise _all_failed(failures)
     with clock.stage("promote"):
         decision = promote(evaluated, config.promotion, tags, run_id)
     with clock.stage("compare"):
@@ -133,7 +142,26 @@ def _run_stages(config: Experiment, tags: RunTags, run_id: str) -> PipelineResul
         failures=failures,
         seconds=clock.seconds,
         tracking_uri=Settings().tracking_uri,
+        swept=swept,
     )
+
+
+def _sweep(config: Experiment, manifest: Manifest, tags: RunTags, run_id: str) -> tuple[Swept | None, Failure | None]:
+    """What the sweep came to, or why it failed: the other models are trained in either case."""
+    assert config.sweep is not None
+    try:
+        return sweep(config, manifest, tags, run_id), None
+    except DarkroomError as error:
+        if is_disk_full(error):
+            raise
+        say(f"the sweep of {config.sweep.model} failed: {reason(error)}")
+        return None, Failure(config.sweep.model, reason(error), isinstance(error, Unreachable))
+
+
+def _all_failed(failures: Sequence[Failure]) -> DarkroomError:
+    reasons = "; ".join(f"{failure.name}: {failure.reason}" for failure in failures)
+    kind = Unreachable if all(failure.unreachable for failure in failures) else DarkroomError
+    return kind(f"every model failed: {reasons}")
 
 
 def _compare(evaluated: list[EvaluatedModel], run_id: str, manifest: Manifest) -> None:

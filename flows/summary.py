@@ -1,17 +1,34 @@
 """What a pipeline run says at its end: a table for people, one JSON object for programs."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from flows.pipeline import PipelineResult
 from flows.prepare import Prepared, say_warnings
+from flows.sweep import Swept
 from tasks import manifest as manifests
 from tasks.progress import console, say
 from tasks.records import Decision, EvaluatedModel
+from tasks.sweep.table import (
+    EPOCHS,
+    FIT_SECONDS,
+    INTERVAL,
+    PARAMETERS,
+    RANK,
+    STATE,
+    TRIAL,
+    make_rows,
+    setting_columns,
+    value_column,
+)
+
+_MOST_TRIALS = 20
 
 _Figure = tuple[str, tuple[str, ...], str]
 
@@ -32,7 +49,9 @@ _FIGURES: tuple[_Figure, ...] = (
 
 
 def show_result(result: PipelineResult) -> None:
-    """The models with metric, interval, seconds and parameters; the decision; where to look."""
+    """Trials of a sweep; the models with metric, interval, seconds, parameters; the decision; where to look."""
+    if result.swept:
+        _show_trials(result.swept)
     title = f"{result.experiment}: test rows of data {result.data_digest[:12]}"
     ordered = sorted(result.models, key=lambda model: -_headline(model.metrics))
     marks = [" *" if model.run_id == result.best.run_id else "" for model in ordered]
@@ -40,6 +59,21 @@ def show_result(result: PipelineResult) -> None:
     say("* best by validation, proposed to the registry")
     show_decision(result.decision)
     say("Look at it: darkroom ui")
+
+
+def _show_trials(swept: Swept) -> None:
+    """The best trials first, and what they tell."""
+    settings = setting_columns(swept.trials)
+    columns = [RANK, TRIAL, STATE, *settings, value_column(swept.metric), INTERVAL, EPOCHS, FIT_SECONDS, PARAMETERS]
+    table = Table(title=f"sweep of {swept.model.name}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column.heading, justify="right" if column.is_number else "left", no_wrap=True)
+    for row in make_rows(swept.trials, swept.metric)[:_MOST_TRIALS]:
+        table.add_row(*(Text(column.cell(row)) for column in columns))
+    console.print(table)
+    if len(swept.trials) > _MOST_TRIALS:
+        say(f"and {len(swept.trials) - _MOST_TRIALS} more trials: sweep/ of run {swept.run_id}")
+    say(swept.verdict.sentence)
 
 
 def show_evaluated(model: EvaluatedModel) -> None:
@@ -106,8 +140,22 @@ def as_json(result: PipelineResult, total_seconds: float) -> dict[str, Any]:
         "failures": [{"name": failure.name, "reason": failure.reason} for failure in result.failures],
         "best": {"name": result.best.name, "family": result.best.family, "run_id": result.best.run_id},
         "promotion": asdict(result.decision),
+        **({"sweep": _describe_sweep(result.swept)} if result.swept else {}),
         "seconds": {"total": total_seconds, **result.seconds},
         "tracking_uri": result.tracking_uri,
+    }
+
+
+def _describe_sweep(swept: Swept) -> dict[str, Any]:
+    states = [trial.state for trial in swept.trials]
+    return {
+        "study": swept.study,
+        "run_id": swept.run_id,
+        "counts": {state: states.count(state) for state in ("complete", "pruned", "failed")},
+        "trials": [_without_nan(asdict(trial)) for trial in swept.trials],
+        "best": swept.verdict.best.number,
+        "tied": [trial.number for trial in swept.verdict.tied],
+        "recommended": swept.verdict.trial.number,
     }
 
 
@@ -118,5 +166,14 @@ def describe_model(model: EvaluatedModel) -> dict[str, Any]:
         "family": model.family,
         "run_id": model.run_id,
         "model_uri": model.model_uri,
-        "metrics": {name: value if math.isfinite(value) else None for name, value in model.metrics.items()},
+        "metrics": _without_nan(model.metrics),
     }
+
+
+def _without_nan(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no such numbers: null takes their place, also in the mappings below."""
+    return {key: _without_nan(value) if isinstance(value, dict) else _or_null(value) for key, value in values.items()}
+
+
+def _or_null(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,5 +1,8 @@
 """Every model of the experiment, one after the other, each a train run; one that fails does not lose the others."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from prefect import flow
 
 from flows.outcomes import Failure, collect
@@ -11,12 +14,19 @@ from tasks.train.task import train_model
 
 @flow(name="train", validate_parameters=False)
 def train(
-    experiment: Experiment, manifest: Manifest, tags: RunTags, parent_run_id: str
+    experiment: Experiment,
+    manifest: Manifest,
+    tags: RunTags,
+    parent_run_id: str,
+    begin_with: Mapping[str, Path] | None = None,
 ) -> tuple[list[TrainedModel], list[Failure]]:
-    """Train all models; returns those that ended well and those that did not."""
-    compute = experiment.execution.compute
+    """Train all models, those in `begin_with` on from a state; returns those that ended well and those that did not."""
+    compute, states = experiment.execution.compute, begin_with or {}
     outcomes = (
-        (model.name, train_model(model, manifest, tags, parent_run_id, compute, return_state=True))
+        (
+            model.name,
+            train_model(model, manifest, tags, parent_run_id, compute, states.get(model.name), return_state=True),
+        )
         for model in experiment.models
     )
     return collect(outcomes, TrainedModel)

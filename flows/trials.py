@@ -1,0 +1,187 @@
+"""The trials of a sweep: as many at once as there are workers, until there are enough."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.futures import PrefectFuture, as_completed
+
+from pipeline_config.errors import DarkroomError
+from pipeline_config.experiment import Compute, Experiment
+from pipeline_config.sweep import Sweep
+from tasks.disk import is_disk_full
+from tasks.processes import ended_with_block, run_isolated
+from tasks.progress import bar
+from tasks.reasons import reason
+from tasks.records import Manifest, Trial
+from tasks.sweep import study as studies
+from tasks.sweep.settings_in_words import short_names, tell_settings, tell_value
+from tasks.sweep.space import decode, distributions, number_of_trials, trial_model
+from tasks.sweep.task import Plan, TrialFailed, run_trial
+from tasks.sweep.ties import find_best
+from tasks.tracking import RunTags
+from tasks.train.compute.processor import this_processor
+from tasks.train.outcome import settings_of
+from tasks.train.registry import has_backbone
+from tasks.train.trial import Job, fit_trial, share_work
+
+_Running = dict[PrefectFuture[Any], tuple[Any, Plan]]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What all trials of a sweep share.
+
+    Attributes:
+        experiment: with the sweep.
+        manifest: of the data; test rows are not used.
+        tags: of the pipeline.
+        run_id: of the sweep.
+        study: Optuna's.
+        folder: for logs of trials, and for states to go on from.
+    """
+
+    experiment: Experiment
+    manifest: Manifest
+    tags: RunTags
+    run_id: str
+    study: Any
+    folder: Path
+
+    @property
+    def section(self) -> Sweep:
+        """Of the experiment."""
+        assert self.experiment.sweep is not None
+        return self.experiment.sweep
+
+    @property
+    def name(self) -> str:
+        """As people read it."""
+        return f"sweep {self.section.model}"
+
+    def ended(self) -> list[Trial]:
+        """Trials that ended, by number."""
+        return studies.finished_trials(self.study, self.section)
+
+    def state_of(self, number: int) -> Path | None:
+        """Where a trial leaves the state of its training, if that may be gone on with."""
+        return self.folder / f"trial-{number}.npz" if self.section.winner == "continue" else None
+
+
+@flow(name="sweep", validate_parameters=False)
+def run_trials(search: Search, workers: int) -> None:
+    """Start trials and close those that end.
+
+    Args:
+        search: what they share.
+        workers: trials at once.
+
+    Raises:
+        DarkroomError: more of them failed than may, or the disk is full.
+    """
+    wanted, running, started = number_of_trials(search.section), _Running(), time.monotonic()
+    with ended_with_block(), bar(search.name, wanted) as shown:
+        shown.advance(len(search.ended()))
+        if _may_start(search, 0, wanted, started):
+            _share_work(search)
+        while True:
+            while len(running) < workers and _may_start(search, len(running), wanted, started):
+                future, trial, plan = _start(search, workers)
+                running[future] = (trial, plan)
+            if not running:
+                return
+            future = next(as_completed(list(running)))
+            _close(search, future, *running.pop(future))
+            shown.advance()
+            shown.note(_tell(search, len(running)))
+            _check_failures(search, wanted)
+
+
+def _may_start(search: Search, running: int, wanted: int, started: float) -> bool:
+    timeout = search.section.timeout
+    in_time = timeout is None or time.monotonic() - started < timeout
+    return in_time and len(search.ended()) + running < wanted
+
+
+def _start(search: Search, workers: int) -> tuple[PrefectFuture[Any], Any, Plan]:
+    trial = search.study.ask(distributions(search.section))
+    values = decode(search.section, trial.params)
+    model = trial_model(search.experiment, values)
+    plan = Plan(
+        name=f"trial {trial.number}: {tell_settings(values, short_names(values))}",
+        study=search.study.study_name,
+        number=trial.number,
+        values=values,
+        settings=settings_of(model),
+        metric=search.section.metric,
+        epochs=sum(stage.epochs for stage in model.train.stages) or model.train.epochs,
+        log=search.folder / f"trial-{trial.number}.log",
+    )
+    job = Job(model, search.manifest, _share_of(search, workers), search.section.metric, search.state_of(trial.number))
+    future = run_trial.submit(trial, plan, fit_trial, job, search.tags, search.run_id)
+    return future, trial, plan
+
+
+def _share_of(search: Search, workers: int) -> Compute:
+    """The cores shared out among the trials: two processes of one thread do more than one of two threads."""
+    compute = search.experiment.execution.compute
+    if compute.threads != "auto":
+        return compute
+    return compute.model_copy(update={"threads": max(1, this_processor().threads // workers)})
+
+
+def _share_work(search: Search) -> None:
+    """What trials share is computed before them, by all processors: else one would compute it, and the others wait."""
+    model = trial_model(search.experiment, {})
+    if not has_backbone(model):
+        return
+    job = Job(model, search.manifest, search.experiment.execution.compute, search.section.metric)
+    run_isolated(share_work, (job,), lambda _: None, search.folder / "shared.log")
+
+
+def _close(search: Search, future: PrefectFuture[Any], trial: Any, plan: Plan) -> None:
+    """Tell Optuna what became of a trial.
+
+    Raises:
+        Exception: what the trial's task raised because the disk is full: the others would fail too.
+    """
+    try:
+        ended = future.result(raise_on_failure=False)
+    except Exception as error:  # of a cluster that lost the task
+        ended = error
+    if isinstance(ended, BaseException) and is_disk_full(ended):
+        raise ended
+    if isinstance(ended, TrialFailed):
+        ended = ended.trial
+    elif isinstance(ended, BaseException):
+        ended = Trial(plan.number, "failed", plan.values, run_id="", reason=reason(ended))
+    studies.close_trial(search.study, trial, ended)
+
+
+def _tell(search: Search, running: int) -> str:
+    """`5 ended, 1 of them pruned, 2 running; best val_accuracy 0.912, trial 3: dropout 0.4`."""
+    ended, metric = search.ended(), search.section.metric
+    states = [trial.state for trial in ended]
+    parts = [f"{states.count(state)} of them {state}" for state in ("pruned", "failed") if state in states]
+    told = ", ".join([f"{len(ended)} ended", *parts, *([f"{running} running"] if running else [])])
+    best = find_best(ended, metric)
+    if best is None:
+        return told
+    settings = tell_settings(best.params, short_names(best.params))
+    return f"{told}; best {metric} {tell_value(best.value)}, trial {best.number}: {settings}"
+
+
+def _check_failures(search: Search, wanted: int) -> None:
+    failed = [trial for trial in search.ended() if trial.state == "failed"]
+    if len(failed) > search.section.max_failed * wanted:
+        raise DarkroomError(
+            f"{search.name}: {len(failed)} of {wanted} trials failed, more than the share of "
+            f"{search.section.max_failed:g} that sweep.max_failed allows: {tell_reasons(failed)}"
+        )
+
+
+def tell_reasons(trials: list[Trial]) -> str:
+    """Each reason once."""
+    return "; ".join(dict.fromkeys(trial.reason for trial in trials if trial.reason))
