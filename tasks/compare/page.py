@@ -8,7 +8,6 @@ from pathlib import Path
 
 import jinja2
 
-from tasks import picture_style
 from tasks.compare import columns, pair_table
 from tasks.compare.class_recalls import class_recalls
 from tasks.compare.labels import shorten
@@ -19,6 +18,7 @@ from tasks.compare.rows import Row
 from tasks.compare.table import Group
 from tasks.compare.thumbnails import NOT_AT_HAND, Thumbnails
 from tasks.compare.trade_offs import draw_trade_offs
+from tasks.pages import STYLE, open_templates
 
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5)  # a scale of accuracies begins and ends at a multiple of one of them
 _MOST_STEPS = 5
@@ -47,7 +47,7 @@ def render_page(groups: Sequence[Group], thumbnails: Mapping[str, Thumbnails]) -
         _templates()
         .get_template("comparison.html.jinja")
         .render(
-            style={"ink": picture_style.INK, "first": picture_style.FIRST},
+            style=STYLE,
             experiments=sorted({row.experiment for group in groups for row in group.rows}),
             groups=[_show(group, thumbnails.get(group.test_digest, NOT_AT_HAND)) for group in groups],
             columns=columns,
@@ -105,9 +105,6 @@ def make_scale(rows: Sequence[Row]) -> Scale:
 
 @cache
 def _templates() -> jinja2.Environment:
-    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    templates = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    templates = open_templates(Path(__file__).parent / "templates")
     templates.filters["shorten"] = shorten
     return templates

@@ -11,7 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from pipeline_config.sweep import Sweep
-from tasks import picture_style
+from tasks.pages import STYLE, open_templates
 from tasks.records import Trial
 from tasks.sweep import table
 from tasks.sweep.plots import Plot
@@ -40,7 +40,7 @@ def render_page(
         _templates()
         .get_template("report.html.jinja")
         .render(
-            style={"ink": picture_style.INK, "first": picture_style.FIRST},
+            style=STYLE,
             sweep=sweep,
             states=tell_states(trials),
             search=tell_search(sweep),
@@ -79,10 +79,4 @@ def _digest(script: str) -> str:
 
 @cache
 def _templates() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    return open_templates(_TEMPLATES)

@@ -8,6 +8,7 @@ import jinja2
 import pandas as pd
 
 from tasks import manifest, picture_style
+from tasks.pages import open_templates
 from tasks.validate import galleries
 from tasks.validate.charts import draw_brightness, draw_sizes
 from tasks.validate.checked import CheckedData
@@ -47,10 +48,7 @@ def render_page(data: CheckedData) -> str:
 
 @cache
 def _templates() -> jinja2.Environment:
-    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    templates = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    templates = open_templates(Path(__file__).parent / "templates")
     templates.filters["count_of"] = count_of
     return templates
 

@@ -92,7 +92,12 @@ def test_the_plots_follow_the_reader_from_light_to_dark(page):
     title = page.locator("[data-figure=history] .xtitle")
     light = title.evaluate("text => getComputedStyle(text).fill")
     page.emulate_media(color_scheme="dark")
-    page.wait_for_function("before => getComputedStyle(document.querySelector('.xtitle')).fill !== before", arg=light)
-    dark = title.evaluate("text => getComputedStyle(text).fill")
+    # While a plot is drawn anew, its title is gone for a moment, and has no colour.
+    drawn = """before => {
+        const title = document.querySelector("[data-figure=history] .xtitle");
+        const fill = title && getComputedStyle(title).fill;
+        return fill && fill !== before ? fill : null;
+    }"""
+    dark = page.wait_for_function(drawn, arg=light).json_value()
     assert sum(map(int, light[4:-1].split(","))) < 200
     assert sum(map(int, dark[4:-1].split(","))) > 500

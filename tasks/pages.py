@@ -1,0 +1,25 @@
+"""HTML pages of the project: templates that escape what they are given, and one style."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks import picture_style
+
+if TYPE_CHECKING:
+    import jinja2
+
+STYLE = {"ink": picture_style.INK, "first": picture_style.FIRST}
+"""What `page.css` has in common with the pictures."""
+
+
+def open_templates(folder: Path) -> "jinja2.Environment":
+    """The templates of a folder, which may include `page.css`; a name that is not given is an error."""
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader([folder, Path(__file__).parent / "templates"]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
