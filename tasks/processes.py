@@ -4,8 +4,10 @@ Processes are forked from a nursery that has the heavy libraries imported and no
 does not survive a fork once it has run an operation, and takes five seconds to import.
 """
 
+import atexit
 import contextlib
 import errno
+import functools
 import gc
 import multiprocessing
 import os
@@ -65,6 +67,22 @@ def open_nursery() -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["__main__", *_PRELOADED])
         forkserver.ensure_running()
+        _end_it_with_us()
+
+
+@functools.cache
+def _end_it_with_us() -> None:
+    """At once: by itself it tidies up all that it has imported first, for seconds where the machine is busy."""
+    atexit.register(_kill_nursery)
+
+
+def _kill_nursery() -> None:
+    import psutil
+
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if "multiprocessing.forkserver" in " ".join(child.cmdline()):
+                child.kill()
 
 
 def run_isolated(work: Callable[..., Any], arguments: tuple[Any, ...], hear: Tell, log: Path) -> Any:

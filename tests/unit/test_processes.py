@@ -78,7 +78,7 @@ def wait(tell):
 
 
 def read_environment(_):
-    return os.environ.get("DARKROOM_NEW"), os.environ.get("DARKROOM_OLD")
+    return os.environ.get("DARKROOM_NEW"), os.environ.get("DARKROOM_TEST_DATA")
 
 
 def write_everywhere(_):
@@ -144,10 +144,9 @@ def test_a_process_that_was_killed_is_told_as_one_that_memory_ran_out_of(tmp_pat
 
 
 def test_variables_are_those_of_now_and_not_those_of_the_nursery(tmp_path, monkeypatch):
-    monkeypatch.setenv("DARKROOM_OLD", "old")
-    run_isolated(read_environment, (), nothing_heard, tmp_path / "log")
+    run_isolated(add, (1, 1), nothing_heard, tmp_path / "log")  # there is a nursery from now on
     monkeypatch.setenv("DARKROOM_NEW", "new")
-    monkeypatch.delenv("DARKROOM_OLD")
+    monkeypatch.delenv("DARKROOM_TEST_DATA")
     assert run_isolated(read_environment, (), nothing_heard, tmp_path / "log") == ("new", None)
 
 
