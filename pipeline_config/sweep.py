@@ -51,7 +51,8 @@ class Range(Section):
 
 
 def _without_repetition(choices: list[Any]) -> list[Any]:
-    if len({repr(choice) for choice in choices}) < len(choices):
+    """Equal ones, as 1 and 1.0, are one to Optuna."""
+    if any(choice in choices[:number] for number, choice in enumerate(choices)):
         raise ValueError("every choice once")
     return choices
 

@@ -103,8 +103,8 @@ def _pruner(sweep: Sweep, epochs: int) -> Any:
 
     A third of the epochs, or of the trials, are left by each step of successive halving: eta 3, as in Li et al. 2018
     (Hyperband, JMLR 18). The median rule (Golovin et al. 2017, Google Vizier) is Optuna's, here from the fifth trial on
-    and after a fifth of the epochs, at least two: with batch normalisation the first say little, and a trial that was to
-    be the best began with the accuracy of guessing.
+    and after a fifth of the epochs, at least two: with batch normalisation the first say little, and a trial that was
+    to be the best began with the accuracy of guessing.
     """
     from optuna import pruners
 

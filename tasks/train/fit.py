@@ -127,7 +127,7 @@ class _Training:
         resumed_after, begun = progress.epochs, len(progress.stage_starts)
         with bar(f"training {self.name}", steps * sum(stage.epochs for stage in stages)) as shown:
             if resumed_after:
-                say(f"{self.name} goes on after epoch {resumed_after} of a training that was interrupted")
+                say(f"{self.name} goes on after epoch {resumed_after} of an earlier training")
                 shown.advance(steps * resumed_after)
             for number in range(max(begun - 1, 0), len(stages)):
                 if number >= begun:
