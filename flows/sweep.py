@@ -111,6 +111,9 @@ def _conclude(search: Search, images: ImageSet) -> Swept:
     tracking.log_metrics(search.run_id, verdict.best.metrics)
     model = with_values(search.experiment.model(search.section.model), verdict.best.params)
     state = search.state_of(verdict.best.number)
+    for path in search.folder.glob("*.npz"):  # each several times as large as its model
+        if path != state:
+            path.unlink()
     return Swept(search.study.study_name, search.run_id, metric, tuple(trials), verdict, model, state)
 
 
