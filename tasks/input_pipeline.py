@@ -11,6 +11,7 @@ served with full-size images sees what it was trained on (to within the rounding
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -227,16 +228,20 @@ def _settled(dataset: Any) -> Any:
 
 def _decode_all(rows: pd.DataFrame, manifest: Manifest, path: Path) -> None:
     """Fill the `.npy` file at `path`, whole or not at all."""
-    from joblib import Parallel, delayed
+    import joblib
 
     reader, places = ImageReader(manifest.root, manifest.store), _places(rows)
     shape = (len(rows), *manifest.image_size, 3)
-    with write_whole(path) as temporary, temporary.open("wb") as file, Parallel(n_jobs=-1, prefer="threads") as run:
+    with (
+        write_whole(path) as temporary,
+        temporary.open("wb") as file,
+        ThreadPoolExecutor(joblib.cpu_count()) as threads,
+    ):
         np.lib.format.write_array_header_2_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         with bar("decoding images", len(rows)) as shown:
             for start in range(0, len(rows), IMAGES_AT_ONCE):
                 some = places[start : start + IMAGES_AT_ONCE]
-                for pixels in run(delayed(_read_resized)(reader, place, manifest.image_size) for place in some):
+                for pixels in threads.map(lambda place: _read_resized(reader, place, manifest.image_size), some):
                     file.write(pixels.data)
                 shown.advance(len(some))
 

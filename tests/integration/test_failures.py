@@ -318,7 +318,7 @@ def test_the_runs_of_a_disk_that_fills_up_say_so_in_a_sentence(filled):
 
 def is_training(home: Path) -> bool:
     """Whether a train run is open and the pixels are there, from which on it computes."""
-    return statuses(home).get("cnn") == "RUNNING" and any(home.glob("cache/pixels/*.npy"))
+    return statuses(home).get("cnn") == "RUNNING" and any(home.glob("cache/pixels/[!.]*.npy"))
 
 
 # Ctrl-C.
