@@ -4,7 +4,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pipeline_config.errors import ConfigurationError, Unreachable
 from pipeline_config.experiment import Execution
 from pipeline_config.settings import DEFAULTS, Settings
+from tasks.processes import kill_forks
 
 if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
@@ -92,10 +93,7 @@ def trials_ended() -> Iterator[None]:
     try:
         yield
     finally:
-        for process in ours.children(recursive=True):
-            with suppress(psutil.Error):
-                if process.ppid() != ours.pid and "multiprocessing.forkserver" in " ".join(process.cmdline()):
-                    process.kill()
+        kill_forks(set(ours.children(recursive=True)) - set(ours.children()))  # our own nursery stays
 
 
 def bounded(execution: Execution, there: int, command: str) -> int:

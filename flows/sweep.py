@@ -11,7 +11,7 @@ from pipeline_config.errors import DarkroomError
 from pipeline_config.experiment import Experiment, Model
 from pipeline_config.settings import Settings
 from tasks import tracking
-from tasks.input_pipeline import ImageSet, open_image_set
+from tasks.input_pipeline import open_image_set
 from tasks.progress import say
 from tasks.reasons import reason
 from tasks.records import Manifest, Trial
@@ -58,6 +58,7 @@ def sweep(experiment: Experiment, manifest: Manifest, tags: RunTags, pipeline_ru
         DarkroomError: no trial came to its end, too many failed, or another process is at the same sweep.
     """
     images = open_image_set(manifest, Settings().cache)  # decoded here, once
+    validated = len(images.positions("validation"))
     with _opened(experiment, manifest, tags, pipeline_run_id) as search:
         with runner_for(experiment.execution) as runner:
             try:
@@ -65,10 +66,10 @@ def sweep(experiment: Experiment, manifest: Manifest, tags: RunTags, pipeline_ru
                     search, runner.workers
                 )
             except DarkroomError:
-                _report(search, images)  # the trials that ended are not lost
+                _report(search, validated)  # the trials that ended are not lost
                 raise
-        _report(search, images)
-        return _conclude(search, images)
+        _report(search, validated)
+        return _conclude(search, validated)
 
 
 @contextmanager
@@ -86,25 +87,26 @@ def _opened(experiment: Experiment, manifest: Manifest, tags: RunTags, pipeline_
         interrupted = studies.close_interrupted(study)
         if section.sampler == "grid":
             studies.queue_grid(study, section)
-        if search.ended() or interrupted:
-            say(f"{search.name} goes on: {len(search.ended())} trials ended before, {len(interrupted)} are run again")
+        ended = search.ended()
+        if ended or interrupted:
+            say(f"{search.name} goes on: {len(ended)} trials ended before, {len(interrupted)} are run again")
         yield search
 
 
-def _report(search: Search, images: ImageSet) -> None:
+def _report(search: Search, validated: int) -> None:
     """Where it fails, nothing else is lost."""
     trials = search.ended()
     if not trials:
         return
-    about = (search.study, trials, search.section, search.run_id, _validation(images))
+    about = (search.study, trials, search.section, search.run_id, validated)
     error = report_sweep(*about, return_state=True).result(raise_on_failure=False)
     if isinstance(error, BaseException):
         say(f"warning: the report of {search.name} could not be logged: {reason(error)}")
 
 
-def _conclude(search: Search, images: ImageSet) -> Swept:
+def _conclude(search: Search, validated: int) -> Swept:
     trials, metric = search.ended(), search.section.metric
-    verdict = recommend(trials, metric, _validation(images))
+    verdict = recommend(trials, metric, validated)
     if verdict is None:
         raise DarkroomError(f"{search.name}: no trial came to its end: {tell_reasons(trials)}")
     tracking.set_tags(search.run_id, {"mlflow.note.content": verdict.sentence})
@@ -115,10 +117,6 @@ def _conclude(search: Search, images: ImageSet) -> Swept:
         if path != state:
             path.unlink()
     return Swept(search.study.study_name, search.run_id, metric, tuple(trials), verdict, model, state)
-
-
-def _validation(images: ImageSet) -> int:
-    return len(images.positions("validation"))
 
 
 def with_winner(experiment: Experiment, swept: Swept | None) -> Experiment:

@@ -1,5 +1,6 @@
 """The trials of a sweep: as many at once as there are workers, until there are enough."""
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,28 +82,27 @@ def run_trials(search: Search, workers: int) -> None:
     Raises:
         DarkroomError: more of them failed than may, or the disk is full.
     """
-    wanted, running, started = number_of_trials(search.section), _Running(), time.monotonic()
+    wanted, deadline = number_of_trials(search.section), time.monotonic() + (search.section.timeout or math.inf)
+    ended, running = search.ended(), _Running()
+
+    def may_start() -> bool:
+        return len(ended) + len(running) < wanted and time.monotonic() < deadline
+
     with ended_with_block(), bar(search.name, wanted) as shown:
-        shown.advance(len(search.ended()))
-        if _may_start(search, 0, wanted, started):
+        shown.advance(len(ended))
+        if may_start():
             _share_work(search)
         while True:
-            while len(running) < workers and _may_start(search, len(running), wanted, started):
+            while len(running) < workers and may_start():
                 future, trial, plan = _start(search, workers)
                 running[future] = (trial, plan)
             if not running:
                 return
             future = next(as_completed(list(running)))
-            _close(search, future, *running.pop(future))
+            ended.append(_close(search, future, *running.pop(future)))
             shown.advance()
-            shown.note(_tell(search, len(running)))
-            _check_failures(search, wanted)
-
-
-def _may_start(search: Search, running: int, wanted: int, started: float) -> bool:
-    timeout = search.section.timeout
-    in_time = timeout is None or time.monotonic() - started < timeout
-    return in_time and len(search.ended()) + running < wanted
+            shown.note(_tell(ended, len(running), search.section.metric))
+            _check_failures(search, ended, wanted)
 
 
 def _start(search: Search, workers: int) -> tuple[PrefectFuture[Any], Any, Plan]:
@@ -141,28 +141,33 @@ def _share_work(search: Search) -> None:
     run_isolated(share_work, (job,), lambda _: None, search.folder / "shared.log")
 
 
-def _close(search: Search, future: PrefectFuture[Any], trial: Any, plan: Plan) -> None:
-    """Tell Optuna what became of a trial.
+def _close(search: Search, future: PrefectFuture[Any], trial: Any, plan: Plan) -> Trial:
+    """What became of a trial, told to Optuna.
 
     Raises:
         Exception: what the trial's task raised because the disk is full: the others would fail too.
     """
     try:
-        ended = future.result(raise_on_failure=False)
+        outcome = future.result(raise_on_failure=False)
     except Exception as error:  # of a cluster that lost the task
-        ended = error
-    if isinstance(ended, BaseException) and is_disk_full(ended):
-        raise ended
-    if isinstance(ended, TrialFailed):
-        ended = ended.trial
-    elif isinstance(ended, BaseException):
-        ended = Trial(plan.number, "failed", plan.values, run_id="", reason=reason(ended))
+        outcome = error
+    if isinstance(outcome, BaseException) and is_disk_full(outcome):
+        raise outcome
+    ended = _record(outcome, plan)
     studies.close_trial(search.study, trial, ended)
+    return ended
 
 
-def _tell(search: Search, running: int) -> str:
+def _record(outcome: Trial | BaseException, plan: Plan) -> Trial:
+    if isinstance(outcome, Trial):
+        return outcome
+    if isinstance(outcome, TrialFailed):
+        return outcome.trial
+    return Trial(plan.number, "failed", plan.values, run_id="", reason=reason(outcome))
+
+
+def _tell(ended: list[Trial], running: int, metric: str) -> str:
     """`5 ended, 1 of them pruned, 2 running; best val_accuracy 0.912, trial 3: dropout 0.4`."""
-    ended, metric = search.ended(), search.section.metric
     states = [trial.state for trial in ended]
     parts = [f"{states.count(state)} of them {state}" for state in ("pruned", "failed") if state in states]
     told = ", ".join([f"{len(ended)} ended", *parts, *([f"{running} running"] if running else [])])
@@ -173,8 +178,8 @@ def _tell(search: Search, running: int) -> str:
     return f"{told}; best {metric} {tell_value(best.value)}, trial {best.number}: {settings}"
 
 
-def _check_failures(search: Search, wanted: int) -> None:
-    failed = [trial for trial in search.ended() if trial.state == "failed"]
+def _check_failures(search: Search, ended: list[Trial], wanted: int) -> None:
+    failed = [trial for trial in ended if trial.state == "failed"]
     if len(failed) > search.section.max_failed * wanted:
         raise DarkroomError(
             f"{search.name}: {len(failed)} of {wanted} trials failed, more than the share of "

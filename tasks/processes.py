@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing import connection, forkserver
 from pathlib import Path
@@ -79,10 +79,17 @@ def _end_it_with_us() -> None:
 def _kill_nursery() -> None:
     import psutil
 
-    for child in psutil.Process().children():
+    kill_forks(psutil.Process().children())
+
+
+def kill_forks(processes: Iterable[Any]) -> None:
+    """Kill those of the processes, as psutil knows them, that are a nursery or work from one."""
+    import psutil
+
+    for process in processes:
         with contextlib.suppress(psutil.Error):
-            if "multiprocessing.forkserver" in " ".join(child.cmdline()):
-                child.kill()
+            if "multiprocessing.forkserver" in " ".join(process.cmdline()):
+                process.kill()
 
 
 def run_isolated(work: Callable[..., Any], arguments: tuple[Any, ...], hear: Tell, log: Path) -> Any:

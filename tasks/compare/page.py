@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -19,22 +18,10 @@ from tasks.compare.table import Group
 from tasks.compare.thumbnails import NOT_AT_HAND, Thumbnails
 from tasks.compare.trade_offs import draw_trade_offs
 from tasks.pages import STYLE, open_templates
+from tasks.scale import Scale
 
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5)  # a scale of accuracies begins and ends at a multiple of one of them
 _MOST_STEPS = 5
-
-
-@dataclass(frozen=True)
-class Scale:
-    """The part of the accuracies, 0..1, that all bars of a table are drawn on; `ticks` from its low end to its high."""
-
-    low: float
-    high: float
-    ticks: tuple[float, ...]
-
-    def percent(self, accuracy: float) -> float:
-        """Where an accuracy stands on the scale, 0..100."""
-        return round(100 * (accuracy - self.low) / (self.high - self.low), 3)
 
 
 def render_page(groups: Sequence[Group], thumbnails: Mapping[str, Thumbnails]) -> str:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,15 @@ _AXIS = 1.9  # inches from one parallel axis to the next
 _MANY = 30  # curves, or epochs, beyond which points have no dots
 
 
+@dataclass(frozen=True)
+class _Subject:
+    """What the pictures are of, as of `draw_pictures`."""
+
+    shown: "Study"
+    marks: Mapping[int, str]
+    metric: str
+
+
 def draw_pictures(
     shown: "Study", marks: Mapping[int, str], metric: str, plots: Sequence[Plot], folder: Path, title: str
 ) -> None:
@@ -36,20 +46,21 @@ def draw_pictures(
         folder: to write to.
         title: names the sweep; stands above each picture.
     """
+    subject = _Subject(shown, marks, metric)
     for plot in plots:
         if not plot.missing:
-            _draw(shown, marks, metric, plot, folder / f"{plot.name}.png", f"{title}: {plot.title.lower()}")
+            _draw(subject, plot, folder / f"{plot.name}.png", f"{title}: {plot.title.lower()}")
 
 
 @picture_style.styled()  # one by one: Optuna sets a style of its own in some, which would reach the others
-def _draw(shown: "Study", marks: Mapping[int, str], metric: str, plot: Plot, path: Path, title: str) -> None:
+def _draw(subject: _Subject, plot: Plot, path: Path, title: str) -> None:
     import matplotlib.pyplot as plt
     from optuna.exceptions import ExperimentalWarning
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            figure = _DRAWN[plot.name](shown, marks, metric)
+            figure = _DRAWN[plot.name](subject)
         figure.suptitle("")
         for place in ("left", "center"):
             figure.axes[0].set_title("", loc=place)
@@ -61,21 +72,21 @@ def _draw(shown: "Study", marks: Mapping[int, str], metric: str, plot: Plot, pat
         plt.close("all")  # Optuna's figures, also that of a plot that could not be drawn; pyplot's are nobody else's
 
 
-def _draw_curves(shown: "Study", marks: Mapping[int, str], metric: str) -> "Figure":
+def _draw_curves(of: _Subject) -> "Figure":
     from optuna.visualization.matplotlib import plot_intermediate_values
 
-    ax: Any = plot_intermediate_values(shown)
-    _mend(ax, "epoch", metric, logarithmic=is_wide(epoch_values(shown)))
+    ax: Any = plot_intermediate_values(of.shown)
+    _mend(ax, "epoch", of.metric, logarithmic=is_wide(epoch_values(of.shown)))
     lines = ax.get_lines()
     longest = max(len(line.get_xdata()) for line in lines)
     for line in lines:
-        mark = marks.get(int(str(line.get_label()).removeprefix("Trial")), "")
+        mark = of.marks.get(int(str(line.get_label()).removeprefix("Trial")), "")
         style = MARKS.get(mark)
         line.set(color=style.paper if style else FAINT, linewidth=style.width if style else 0.9, alpha=1.0)
         line.set(zorder=2 + list(MARKS).index(mark) / 10 if style else 1.9, label=mark)
         if len(lines) > _MANY or longest > _MANY:
             line.set_marker("." if len(line.get_xdata()) == 1 else "")
-    _add_legend(ax, {str(line.get_label()): line for line in lines}, marks)
+    _add_legend(ax, {str(line.get_label()): line for line in lines}, of.marks)
     return _size(ax, _WIDTH, _HEIGHT)
 
 
@@ -88,14 +99,14 @@ def _add_legend(ax: "Axes", lines: Mapping[str, Any], marks: Mapping[int, str]) 
     ax.legend(handles, labels.values(), loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=len(labels) or 1)
 
 
-def _draw_parallel(shown: "Study", marks: Mapping[int, str], metric: str) -> "Figure":  # noqa: ARG001
+def _draw_parallel(of: _Subject) -> "Figure":
     from optuna.visualization.matplotlib import plot_parallel_coordinate
 
-    names = varied_names(shown)
-    target, told = find_target(shown, metric)
-    ax: Any = plot_parallel_coordinate(shown, params=names, target=target, target_name=told)
+    names = varied_names(of.shown)
+    target, told = find_target(of.shown, of.metric)
+    ax: Any = plot_parallel_coordinate(of.shown, params=names, target=target, target_name=told)
     ax.collections[0].colorbar.remove()  # the first axis is the scale
-    _colour_by_value(ax.collections[0], shown.direction.name == "MAXIMIZE")
+    _colour_by_value(ax.collections[0], of.shown.direction.name == "MAXIMIZE")
     figure = _size(ax, _AXIS * len(names) + 1.2, _HEIGHT)
     for other in figure.axes:
         other.set(position=(0.12, 0.12, 0.74, 0.84), facecolor="none")
@@ -124,14 +135,14 @@ def _colour_by_value(lines: Any, is_maximized: bool) -> None:
     lines.set(cmap=LinearSegmentedColormap.from_list("better", colours), linewidth=1.4)
 
 
-def _draw_importance(shown: "Study", marks: Mapping[int, str], metric: str) -> "Figure":  # noqa: ARG001
+def _draw_importance(of: _Subject) -> "Figure":
     from optuna.importance import FanovaImportanceEvaluator
     from optuna.visualization.matplotlib import plot_param_importances
 
-    names = varied_names(shown)
-    target, told = find_target(shown, metric)
+    names = varied_names(of.shown)
+    target, told = find_target(of.shown, of.metric)
     evaluator = FanovaImportanceEvaluator(seed=SEED)
-    ax: Any = plot_param_importances(shown, evaluator=evaluator, params=names, target=target, target_name=told)
+    ax: Any = plot_param_importances(of.shown, evaluator=evaluator, params=names, target=target, target_name=told)
     ax.get_legend().remove()
     for bar in ax.patches:
         bar.set(facecolor=FIRST)
@@ -142,21 +153,21 @@ def _draw_importance(shown: "Study", marks: Mapping[int, str], metric: str) -> "
     return _size(ax, _WIDTH, 1.2 + 0.45 * len(names))
 
 
-def _draw_slices(shown: "Study", marks: Mapping[int, str], metric: str) -> "Figure":  # noqa: ARG001
+def _draw_slices(of: _Subject) -> "Figure":
     import numpy as np
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.ticker import MaxNLocator
     from optuna.visualization.matplotlib import plot_slice
 
-    names = sorted(varied_names(shown))
-    drawn: Any = plot_slice(shown, params=names, target_name=metric)
+    names = sorted(varied_names(of.shown))
+    drawn: Any = plot_slice(of.shown, params=names, target_name=of.metric)
     panels = list(np.atleast_1d(drawn))
     figure: Figure = panels[0].figure
     later = LinearSegmentedColormap.from_list("later", ["#cfe0f2", FIRST, "#0b2f5c"])
     for ax, name in zip(panels, names, strict=True):
-        _mend(ax, name, metric, is_wide(complete_values(shown)), whole_numbers=False)
+        _mend(ax, name, of.metric, is_wide(complete_values(of.shown)), whole_numbers=False)
         ax.collections[0].set(cmap=later, edgecolor="#6f7883", linewidth=0.5)
-        _label_choices(ax, shown, name)
+        _label_choices(ax, of.shown, name)
     bar = panels[-1].collections[0].colorbar
     bar.update_normal(bar.mappable)
     bar.locator = MaxNLocator(8, integer=True)
@@ -205,11 +216,11 @@ def _arrange(figure: "Figure", panels: Sequence["Axes"], bar: "Axes") -> "Figure
     return figure
 
 
-def _draw_history(shown: "Study", marks: Mapping[int, str], metric: str) -> "Figure":  # noqa: ARG001
+def _draw_history(of: _Subject) -> "Figure":
     from optuna.visualization.matplotlib import plot_optimization_history
 
-    ax: Any = plot_optimization_history(shown, target_name=metric)
-    _mend(ax, "trial", metric, is_wide(complete_values(shown)))
+    ax: Any = plot_optimization_history(of.shown, target_name=of.metric)
+    _mend(ax, "trial", of.metric, is_wide(complete_values(of.shown)))
     ax.collections[0].set(color=FIRST, sizes=[24], zorder=3)
     (best,) = ax.get_lines()
     best.set(color=SECOND, alpha=1.0, linewidth=1.4, drawstyle="steps-post")
@@ -223,7 +234,7 @@ def _draw_history(shown: "Study", marks: Mapping[int, str], metric: str) -> "Fig
     return _size(ax, _WIDTH, _HEIGHT)
 
 
-_DRAWN: dict[str, Callable[["Study", Mapping[int, str], str], "Figure"]] = {
+_DRAWN: dict[str, Callable[[_Subject], "Figure"]] = {
     "curves": _draw_curves,
     "parallel_coordinates": _draw_parallel,
     "importance": _draw_importance,
@@ -258,7 +269,8 @@ def _tell_powers(axis: "Axis") -> None:
 
 
 def _size(ax: "Axes", width: float, height: float) -> "Figure":
-    figure: Figure = ax.figure  # type: ignore[assignment]
+    figure = ax.get_figure(root=True)
+    assert figure is not None
     figure.set_layout_engine("none")
     figure.set_size_inches(width, height)
     figure.subplots_adjust(top=0.96)
