@@ -13,7 +13,7 @@ from pipeline_config.experiment import Experiment, Model
 from tasks.ingest.found import Description
 from tasks.ingest.listing import describe_dataset
 from tasks.progress import console, say, track
-from tasks.sweep.space import number_of_trials
+from tasks.sweep.space import number_of_trials, trial_model
 from tasks.train.forecast import Forecast, StageForecast, forecast
 from tasks.train.layer_graph.table import LayerRow
 from tasks.train.registry import cost_warning
@@ -63,7 +63,7 @@ def _trials(config: Experiment) -> dict[str, int]:
     if config.sweep is None:
         return {}
     trials = number_of_trials(config.sweep)
-    epochs = config.sweep.epochs or config.model(config.sweep.model).train.epochs
+    epochs = trial_model(config, {}).train.all_epochs
     say(f"Before that a sweep of {config.sweep.model}: at most {trials} trials of at most {epochs} epochs")
     return {"trials": trials}
 

@@ -77,7 +77,7 @@ def _opened(experiment: Experiment, manifest: Manifest, tags: RunTags, pipeline_
     """The study and its run, for this process alone; what was interrupted is closed."""
     section, settings = experiment.sweep, Settings()
     assert section is not None
-    name, epochs = studies.study_name(experiment, manifest.digest), trial_model(experiment, {}).train.epochs
+    name, epochs = studies.study_name(experiment, manifest.digest), trial_model(experiment, {}).train.all_epochs
     with (
         studies.held(name, settings.sweeps),
         tracking.sweep_run(name, f"sweep {section.model}", tags, pipeline_run_id) as run_id,

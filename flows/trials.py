@@ -116,7 +116,7 @@ def _start(search: Search, workers: int) -> tuple[PrefectFuture[Any], Any, Plan]
         values=values,
         settings=settings_of(model),
         metric=search.section.metric,
-        epochs=sum(stage.epochs for stage in model.train.stages) or model.train.epochs,
+        epochs=model.train.all_epochs,
         log=search.folder / f"trial-{trial.number}.log",
     )
     job = Job(model, search.manifest, _share_of(search, workers), search.section.metric, search.state_of(trial.number))

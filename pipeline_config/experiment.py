@@ -192,6 +192,11 @@ class Train(Section):
     )
     seed: int = Field(0, ge=0)
 
+    @property
+    def all_epochs(self) -> int:
+        """Of all stages; `epochs` where there are none."""
+        return sum(stage.epochs for stage in self.stages) or self.epochs
+
     @model_validator(mode="after")
     def _copies_are_augmented(self) -> "Train":
         if self.augmented_copies and not self.augmentation:

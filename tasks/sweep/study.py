@@ -51,12 +51,13 @@ def held(name: str, folder: Path) -> Iterator[None]:
 
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / f"{name}.lock", timeout=0):
-            yield
+        taken = FileLock(folder / f"{name}.lock").acquire(timeout=0)
     except Timeout:
         raise DarkroomError(
             f"sweep {name}: expected to be the only one at it; another process is; wait for it, or change the sweep"
         ) from None
+    with taken:
+        yield
 
 
 def open_study(name: str, sweep: Sweep, epochs: int, url: str, folder: Path) -> Any:

@@ -19,7 +19,7 @@ def training_operations(network: Any, train: Train, images: int) -> float:
         train: its epochs, over all stages.
         images: of an epoch.
     """
-    epochs = sum(stage.epochs for stage in train.stages) or train.epochs
+    epochs = train.all_epochs
     frozen, trained = operations_per_image(network)
     passes = epochs if train.augmentation or train.stages else 1
     return images * (passes * frozen + epochs * trained)
