@@ -13,7 +13,7 @@ from pipeline_config.experiment import Promotion
 
 CLASSES = ("blue", "red")
 ROWS = 200
-THRESHOLDS = Promotion(thresholds={"test_accuracy": 0.6})
+THRESHOLDS = Promotion(thresholds={"test_accuracy": 0.6}, servable=False, sound_data=False)
 
 
 @pytest.fixture(scope="module")
