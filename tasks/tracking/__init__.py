@@ -26,7 +26,16 @@ from tasks.tracking.promotions import (
     registry_held,
     settle,
 )
-from tasks.tracking.registry import Champion, aliases, champion, download_predictions, find_evaluated, register
+from tasks.tracking.registry import (
+    Champion,
+    aliases,
+    champion,
+    check_registered,
+    download_predictions,
+    find_evaluated,
+    register,
+    registered_names,
+)
 from tasks.tracking.runs import RunTags, config_digest, continued, run, set_tags
 from tasks.tracking.store import open_store
 from tasks.tracking.sweeps import mark_trial, sweep_run
@@ -42,6 +51,7 @@ __all__ = [
     "aliases",
     "carry_out",
     "champion",
+    "check_registered",
     "config_digest",
     "continued",
     "decided",
@@ -70,6 +80,7 @@ __all__ = [
     "read_runs",
     "reconcile",
     "register",
+    "registered_names",
     "registry_held",
     "run",
     "set_tags",

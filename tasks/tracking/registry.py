@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline_config.errors import DarkroomError
+from pipeline_config.errors import ConfigurationError, DarkroomError
+from pipeline_config.sentences import did_you_mean
+from pipeline_config.settings import Settings
 from tasks.records import Decision, EvaluatedModel
 from tasks.tracking.runs import RunTags, set_tags
 from tasks.tracking.store import client
@@ -119,6 +121,32 @@ def aliases(name: str) -> dict[str, int]:
             return {}
         raise
     return {alias: int(version) for alias, version in sorted(found.items())}
+
+
+def registered_names() -> list[str]:
+    """Experiments that have a registered model; those of other programs in the same store are left out."""
+    versions, token = set(), None
+    while True:
+        page = client().search_model_versions("tags.`darkroom.kind` = 'version'", page_token=token)
+        versions |= {version.name for version in page}
+        token = page.token
+        if not token:
+            return sorted(versions)
+
+
+def check_registered(name: str) -> None:
+    """Whether an experiment has a registered model.
+
+    Raises:
+        ConfigurationError: it has none.
+    """
+    names = registered_names()
+    if name not in names:
+        known = ", ".join(names) or "none yet"
+        raise ConfigurationError(
+            f"no registered model '{name}' in {Settings().tracking_uri}; experiments that have one: {known}"
+            f"{did_you_mean(name, names)}"
+        )
 
 
 def move_aliases(name: str, changes: Mapping[str, int | None]) -> None:

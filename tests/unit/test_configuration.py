@@ -214,7 +214,7 @@ def test_wrong_value_of_an_override_names_the_override(refusal):
         (
             "promotion.metrics=x",
             "promotion.metrics",
-            "margin, metric, mode, servable, sound_data, thresholds",
+            "margin, metric, mode, servable,",
             "metric",
         ),
         ("models.cnn.parms={}", "models.cnn.parms", "family, name, params, train", "params"),
