@@ -44,7 +44,7 @@ class Promoted:
         champion_before, champion_after: versions, or None.
         aliases: after it; None where the record is not closed.
         user, flow_run_id: who did it.
-        state: open, decided or closed.
+        state: open, decided, carried_out (all is done, but that its run goes on) or closed.
     """
 
     run_id: str
@@ -149,10 +149,13 @@ def settle(name: str) -> list[str]:
 
 
 def _settle(name: str, entry: Promoted) -> str:
-    tags = client().get_run(entry.run_id).data.tags
+    if entry.state == "carried_out":
+        end_run(entry.run_id, "FINISHED")
+        return f"{entry.action} {entry.run_id} was interrupted at its end: its record is closed"
     if entry.state == "open":
         _give_up(name, entry.run_id)
         return f"{entry.action} {entry.run_id} was interrupted before its decision: given up, no alias had moved"
+    tags = client().get_run(entry.run_id).data.tags
     now, before, wanted = (found.get("champion") for found in (aliases(name), *_planned(tags)))
     if now not in {before, wanted}:
         _close(entry.run_id, aliases(name))
@@ -230,6 +233,8 @@ def history(name: str) -> list[Promoted]:
 def _entry(found: Any) -> Promoted:
     tags = found.data.tags
     before, after = (json.loads(tags[key]) if key in tags else None for key in (_BEFORE, _AFTER))
+    state = tags.get(_STATE, "open")
+    goes_on = state == "closed" and found.info.status == "RUNNING"
     return Promoted(
         run_id=found.info.run_id,
         time=found.info.start_time,
@@ -242,7 +247,7 @@ def _entry(found: Any) -> Promoted:
         aliases=after,
         user=tags.get(_USER, "unknown"),
         flow_run_id=tags.get("prefect.flow_run_id"),
-        state=tags.get(_STATE, "open"),
+        state="carried_out" if goes_on else state,
     )
 
 
