@@ -1,9 +1,11 @@
 """The best model by validation becomes challenger, and champion if its gates pass."""
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from prefect import flow
+from prefect.runtime import flow_run
 
 from pipeline_config.errors import GateRefused
 from pipeline_config.experiment import Promotion
@@ -47,7 +49,7 @@ def promote_run(run_id: str) -> Decision:
     with TemporaryDirectory(dir=Settings().cache) as folder:
         model, tags = tracking.find_evaluated(run_id, Path(folder))
         asked = experiment.promotion.model_copy(update={"mode": "enabled"})
-        decision = promote_model(model, asked, tags, pipeline_run_id)
+        decision = promote_model(model, asked, replace(tags, flow_run_id=flow_run.id), pipeline_run_id)
     if decision.decision == "refused":
         raise GateRefused(f"{model.name} is not promoted: {decision.detail}")
     return decision

@@ -28,6 +28,7 @@ Tell = Callable[[Any], Any]
 _PRELOADED = (
     "keras",
     "tensorflow",
+    "mlflow.keras",
     "scipy.stats",
     "sklearn.ensemble",
     "tasks.processes",

@@ -1,7 +1,5 @@
 """Promotion and rollback as Prefect tasks."""
 
-from dataclasses import replace
-
 from prefect import task
 from prefect.runtime import flow_run
 
@@ -14,7 +12,7 @@ from tasks.tracking import RunTags
 @task(name="promote")
 def promote_model(challenger: EvaluatedModel, promotion: Promotion, tags: RunTags, run_id: str) -> Decision:
     """Hold the challenger against its gates, and move the aliases as they decide."""
-    return propose(challenger, promotion, replace(tags, flow_run_id=flow_run.id or tags.flow_run_id), run_id)
+    return propose(challenger, promotion, tags, run_id)
 
 
 @task(name="rollback")

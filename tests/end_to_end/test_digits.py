@@ -69,7 +69,13 @@ def test_three_train_runs_and_the_pipeline_s_are_finished(digits, client):
     pipeline = digits.first.answer["pipeline_run_id"]
     of_first = [run for run in runs if pipeline in (run.info.run_id, run.data.tags.get("mlflow.parentRunId"))]
     assert [run.info.status for run in of_first] == ["FINISHED"] * 4
-    assert sorted(run.data.tags["darkroom.kind"] for run in of_first) == ["pipeline", "train", "train", "train"]
+    assert sorted(run.data.tags["darkroom.kind"] for run in of_first) == [
+        "pipeline",
+        "promotion",
+        "train",
+        "train",
+        "train",
+    ]
 
 
 def test_it_takes_two_minutes_at_most_and_little_beside_the_fits(digits):

@@ -39,7 +39,7 @@ def done(
     shutil.copytree(pictures, folder / "pictures")
     (folder / "outside" / "red").mkdir()
     shutil.copy(folder / "pictures" / "red" / "000.png", folder / "outside" / "red")
-    sections = {"models": [SVM], "promotion": {"thresholds": THRESHOLDS}}
+    sections = {"models": [SVM], "promotion": {"thresholds": THRESHOLDS, "servable": False}}
     outside = {"evaluation": {"outside": str(folder / "outside")}}
     file = write_experiment(folder / "outside.yaml", folder / "pictures", **sections, **outside)
     with (

@@ -137,8 +137,8 @@ def test_an_alias_that_was_moved_by_hand_is_recorded_by_reconcile(done):
 def test_a_model_with_a_lambda_is_refused(trained):
     import keras
 
-    layers = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2), keras.layers.Lambda(keras.ops.softmax)]
-    network = keras.Sequential([keras.Input((None, None, 3)), *layers])
+    code = keras.layers.Lambda(lambda pixels: keras.ops.softmax(pixels[:, 0, 0, :2]))
+    network = keras.Sequential([keras.Input((None, None, 3)), code])
     (file,) = model_files(trained, "cnn").rglob("*.keras")
     with changed(file):
         network.save(file)
@@ -147,12 +147,11 @@ def test_a_model_with_a_lambda_is_refused(trained):
     assert "lambda" in gate.detail.lower()
 
 
-@pytest.mark.parametrize("name", ["cnn", "svm"])
-def test_a_model_whose_files_are_broken_is_refused(trained, name):
-    (file,) = [file for kind in ("*.keras", "*.skops") for file in model_files(trained, name).rglob(kind)]
+def test_a_model_whose_files_are_broken_is_refused(trained):
+    (file,) = model_files(trained, "svm").rglob("*.skops")
     with changed(file):
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-        gate = servable(trained, name)
+        gate = servable(trained, "svm")
     assert not gate.passed
     assert "cannot be loaded" in gate.detail
 

@@ -234,9 +234,8 @@ def test_answers_are_held_against_the_rows_of_the_same_images():
     expected = logged.set_index("image_id").loc[["003", "001"]].filter(like="probability").to_numpy()
     assert largest_difference(Answers(expected), SAMPLE, logged) == (0.0, 2)
     assert largest_difference(Answers(expected[::-1]), SAMPLE, logged)[0] == pytest.approx(0.8)
-    assert largest_difference(Answers(expected + np.array([[0, 0.001], [0, 0]])), SAMPLE, logged)[0] == pytest.approx(
-        0.001
-    )
+    nearly = expected + np.array([[0, 0.001], [0, 0]])
+    assert largest_difference(Answers(nearly), SAMPLE, logged)[0] == pytest.approx(0.001)
 
 
 def test_an_answer_that_is_no_number_is_never_what_was_logged():
