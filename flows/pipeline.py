@@ -124,7 +124,7 @@ def _run_stages(config: Experiment, tags: RunTags, run_id: str) -> PipelineResul
     with clock.stage("train"):
         trained, not_trained = train(config, manifest, tags, run_id, states)
     if config.promotion.servable and config.promotion.mode != "disabled":
-        open_nursery()  # which imports meanwhile what the gate `servable` needs
+        open_nursery(models_alone=True)  # which imports meanwhile what the gate `servable` needs
     with clock.stage("evaluate"):
         evaluated, not_evaluated = evaluate(trained, manifest, elsewhere)
     failures = (*([not_swept] if not_swept else []), *not_trained, *not_evaluated)
