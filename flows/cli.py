@@ -48,7 +48,7 @@ def _run(experiment: str, overrides: list[str], sweep_only: bool = False) -> Ans
     started = time.perf_counter()
     config = load_checked(experiment, overrides, sweep_only)
     check_places(Settings())
-    warm_up(Settings(), config.dataset, sweeping=config.sweep is not None)
+    warm_up(Settings(), config.dataset, isolating=config.sweep is not None)
     from flows.pipeline import ModelsFailed, pipeline
     from flows.summary import as_json, show_result
 
@@ -191,6 +191,14 @@ def compare(
 
 
 def _compare(targets: list[str], output: Path | None, force: bool) -> Answer:
+    _open_store()
+    from flows.compare import compare_runs
+
+    return compare_runs(targets, output, force)
+
+
+def _open_store() -> None:
+    """All that goes before a command that reads MLflow alone."""
     from flows.start import check_places
     from tasks import tracking
     from tasks.progress import console
@@ -198,9 +206,6 @@ def _compare(targets: list[str], output: Path | None, force: bool) -> Answer:
     check_places(Settings())
     with console.status("opening MLflow's store"):
         tracking.open_store()
-    from flows.compare import compare_runs
-
-    return compare_runs(targets, output, force)
 
 
 @app.command()
@@ -217,13 +222,68 @@ def _promote(run_id: str) -> Answer:
     from flows.start import check_places, warm_up
 
     check_places(Settings())
-    warm_up(Settings())
+    warm_up(Settings(), isolating=True)
     from flows.promote import promote_run
     from flows.summary import show_decision
 
     decision = promote_run(run_id)
     show_decision(decision)
     return {"status": "done", **asdict(decision)}
+
+
+@app.command()
+def rollback(
+    experiment: Annotated[str, typer.Argument(help="name of an experiment that has a champion")],
+    json_: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Put the version before the champion back, once it is proved that it still answers as logged; else exit code 4."""
+    _answer(lambda: _rollback(experiment), json_, debug)
+
+
+def _rollback(experiment: str) -> Answer:
+    from flows.start import check_places, warm_up
+    from tasks import tracking
+
+    check_places(Settings())
+    tracking.check_registered(experiment)
+    warm_up(Settings(), training=False, isolating=True)
+    from flows.registry import roll_back
+    from flows.summary import show_decision
+
+    decision = roll_back(experiment)
+    show_decision(decision)
+    return {"status": "done", **asdict(decision)}
+
+
+@app.command()
+def history(
+    experiment: Annotated[str, typer.Argument(help="name of an experiment that has a registered model")],
+    json_: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Tell who promoted what, when and why: every promotion and rollback of an experiment, the latest first."""
+
+    def answer() -> Answer:
+        _open_store()
+        from flows.registry import tell_history
+
+        return tell_history(experiment)
+
+    _answer(answer, json_, debug)
+
+
+@app.command()
+def reconcile(json_: JsonOption = False, debug: DebugOption = False) -> None:
+    """Bring aliases and the records of promotions together again, after a kill or a move by hand."""
+
+    def answer() -> Answer:
+        _open_store()
+        from flows.registry import reconcile
+
+        return reconcile()
+
+    _answer(answer, json_, debug)
 
 
 @app.command(name="list")

@@ -21,6 +21,7 @@ from pipeline_config.settings import Settings, configure_environment
 from tasks import tracking
 from tasks.compare.task import log_comparison
 from tasks.disk import is_disk_full
+from tasks.processes import open_nursery
 from tasks.progress import say
 from tasks.promote.gates import choose_challenger
 from tasks.reasons import reason
@@ -122,6 +123,8 @@ def _run_stages(config: Experiment, tags: RunTags, run_id: str) -> PipelineResul
     states = {swept.model.name: swept.begin_with} if swept and swept.begin_with else {}
     with clock.stage("train"):
         trained, not_trained = train(config, manifest, tags, run_id, states)
+    if config.promotion.servable and config.promotion.mode != "disabled":
+        open_nursery(models_alone=True)  # which imports meanwhile what the gate `servable` needs
     with clock.stage("evaluate"):
         evaluated, not_evaluated = evaluate(trained, manifest, elsewhere)
     failures = (*([not_swept] if not_swept else []), *not_trained, *not_evaluated)

@@ -1,9 +1,11 @@
 """The best model by validation becomes challenger, and champion if its gates pass."""
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from prefect import flow
+from prefect.runtime import flow_run
 
 from pipeline_config.errors import GateRefused
 from pipeline_config.experiment import Promotion
@@ -34,6 +36,8 @@ def promote(models: list[EvaluatedModel], promotion: Promotion, tags: RunTags, r
 def promote_run(run_id: str) -> Decision:
     """Propose one evaluated model of an earlier pipeline, with the gates that its experiment set then.
 
+    It is asked for by a person, and so moves whatever `promotion.mode` was.
+
     Args:
         run_id: of its train run.
 
@@ -44,7 +48,8 @@ def promote_run(run_id: str) -> Decision:
     pipeline_run_id, experiment = tracking.find_configuration(run_id)
     with TemporaryDirectory(dir=Settings().cache) as folder:
         model, tags = tracking.find_evaluated(run_id, Path(folder))
-        decision = promote_model(model, experiment.promotion, tags, pipeline_run_id)
+        asked = experiment.promotion.model_copy(update={"mode": "enabled"})
+        decision = promote_model(model, asked, replace(tags, flow_run_id=flow_run.id), pipeline_run_id)
     if decision.decision == "refused":
         raise GateRefused(f"{model.name} is not promoted: {decision.detail}")
     return decision

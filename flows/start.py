@@ -110,7 +110,7 @@ def check_places(settings: Settings) -> None:
         )
 
 
-def warm_up(settings: Settings, dataset: Dataset | None = None, training: bool = True, sweeping: bool = False) -> None:
+def warm_up(settings: Settings, dataset: Dataset | None = None, training: bool = True, isolating: bool = False) -> None:
     """Load the heavy libraries while Prefect's temporary server starts: that is another process, and slow.
 
     Only the waiting is done in a thread; two threads that import at once can see each other's half-made modules. That
@@ -122,11 +122,11 @@ def warm_up(settings: Settings, dataset: Dataset | None = None, training: bool =
         settings: where the servers are.
         dataset: that will be listed, if any.
         training: or another use of networks and MLflow.
-        sweeping: trials will be trained in processes of their own.
+        isolating: trials, or what proves a model, will be at work in processes of their own.
     """
     told = "starting Prefect, loading TensorFlow, opening MLflow's store" if training else "starting Prefect"
     with console.status(told):
-        if sweeping:
+        if isolating:
             open_nursery()  # which imports beside this process
         waiting = None if settings.prefect_api_url else _start_temporary_server()
         importlib.import_module("great_expectations")

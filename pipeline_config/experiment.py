@@ -245,14 +245,25 @@ class Evaluation(Section):
 
 
 class Promotion(Section):
-    """When the best model becomes champion."""
+    """When the best model becomes champion: its gates. Never one that is worse than the champion beyond chance."""
 
-    mode: Literal["enabled", "disabled"] = "enabled"
+    mode: Literal["enabled", "dry_run", "disabled"] = Field(
+        "enabled", description="of a pipeline's last step; dry_run: all gates are judged and nothing moves"
+    )
     metric: Literal["val_accuracy", "val_mean_iou", "val_loss"] = Field(
         "val_accuracy", description="chooses the challenger"
     )
     thresholds: dict[Annotated[str, AfterValidator(_known_metric)], float] = Field(
         default_factory=dict, description="a lower bound, or an upper one where lower is better"
+    )
+    margin: float | None = Field(
+        None, gt=0, lt=1, description="share of the test rows by which it must beat the champion, on newer data too"
+    )
+    servable: bool = Field(
+        True, description="a process of its own loads the registered model and gets the logged predictions again"
+    )
+    sound_data: bool = Field(
+        True, description="the data passed their checks, and no test image is one that the model was trained on"
     )
 
 

@@ -24,6 +24,7 @@ HIGHER_IS_BETTER = {
     "test_weighted_f1": True,
     "test_weighted_precision": True,
     "test_weighted_recall": True,
+    "test_worst_class_recall": True,
     "test_top5_accuracy": True,
     "test_roc_auc": True,
     "test_roc_auc_low": True,

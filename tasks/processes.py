@@ -27,12 +27,11 @@ from tasks.reasons import reason
 Tell = Callable[[Any], Any]
 """Sends a plain value to the process that waits for the work, and returns its answer."""
 
+_FOR_MODELS = ("keras", "tensorflow", "mlflow.keras", "tasks.processes")
 _PRELOADED = (
-    "keras",
-    "tensorflow",
+    *_FOR_MODELS,
     "scipy.stats",
     "sklearn.ensemble",
-    "tasks.processes",
     "tasks.train.trial",
     "matplotlib.pyplot",
     "optuna.visualization.matplotlib",
@@ -61,11 +60,15 @@ class _Error:
     disk_full: bool
 
 
-def open_nursery() -> None:
-    """Start the process that the others are forked from, unless it runs; it imports while this one goes on."""
+def open_nursery(models_alone: bool = False) -> None:
+    """Start the process that the others are forked from, unless it runs; it imports while this one goes on.
+
+    Args:
+        models_alone: what loads a model, and not what a sweep needs too, which takes the processor from others.
+    """
     with _starting, without_native_lines():
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["__main__", *_PRELOADED])
+        context.set_forkserver_preload(["__main__", *(_FOR_MODELS if models_alone else _PRELOADED)])
         forkserver.ensure_running()
         _end_it_with_us()
 

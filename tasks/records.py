@@ -143,7 +143,9 @@ class Decision:
 
     Attributes:
         decision: `promoted` (the challenger became champion), `kept` (the champion stays, nothing is wrong),
-            `refused` (a threshold or a comparison failed) or `disabled`.
+            `refused` (a threshold or a comparison failed), `dry_run` (the gates were judged, nothing moved),
+            `disabled`, `rolled_back` (the version before the champion is champion again) or
+            `found` (the aliases were found moved).
         version: of the registered challenger; None when nothing new was registered.
     """
 

@@ -26,10 +26,11 @@ def test_metrics(table: pd.DataFrame) -> dict[str, float]:
     Returns:
         Of a model with a box head those of `box_metrics`. Of one with a class head, in 0..1 where nothing else is said:
         `test_accuracy`; `test_loss` in nats; `test_macro_…` and `test_weighted_…` (by support) `precision`, `recall`
-        and `f1`; `test_roc_auc` and `test_average_precision`, macro averages; `test_ece`, the expected calibration
-        error; `test_brier`, 0..2; with more than five classes `test_top5_accuracy`. The ends of the 95 % intervals of
-        `test_accuracy`, `test_loss`, `test_macro_f1`, `test_roc_auc`, `test_ece` and `test_brier` are named `…_low` and
-        `…_high`; of a single row those of means are NaN. Where a probability is NaN, so is what is computed from it.
+        and `f1`; `test_worst_class_recall`, of the classes that have test rows; `test_roc_auc` and
+        `test_average_precision`, macro averages; `test_ece`, the expected calibration error; `test_brier`, 0..2; with
+        more than five classes `test_top5_accuracy`. The ends of the 95 % intervals of `test_accuracy`, `test_loss`,
+        `test_macro_f1`, `test_roc_auc`, `test_ece` and `test_brier` are named `…_low` and `…_high`; of a single row
+        those of means are NaN. Where a probability is NaN, so is what is computed from it.
 
     Raises:
         ValueError: the table has no rows.
@@ -48,6 +49,7 @@ def _class_metrics(table: pd.DataFrame) -> dict[str, float]:
         **_with_interval("test_accuracy", correct.mean(), accuracy_interval(correct)),
         **_with_interval("test_loss", losses.mean(), mean_interval(losses)),
         **_f1_metrics(table),
+        "test_worst_class_recall": _worst_class_recall(table),
         **_ranking_metrics(table),
         **_with_interval("test_ece", expected_calibration_error(table), calibration_error_interval(table)),
         **_with_interval("test_brier", brier.mean(), mean_interval(brier)),
@@ -68,6 +70,11 @@ def _f1_metrics(table: pd.DataFrame) -> dict[str, float]:
         names = [f"test_{average}_{name}" for name in ("precision", "recall", "f1")]
         metrics |= dict(zip(names, _averages(table, average), strict=True))
     return metrics
+
+
+def _worst_class_recall(table: pd.DataFrame) -> float:
+    hits = pd.Series(predictions.correct(table)).groupby(predictions.labels(table)).mean()
+    return float(hits.min())
 
 
 def _ranking_metrics(table: pd.DataFrame) -> dict[str, float]:

@@ -20,6 +20,8 @@ from tasks.input_pipeline import open_image_set, read_pixels
 from tasks.prediction import predict_split
 from tasks.progress import say
 from tasks.records import Elsewhere, EvaluatedModel, Listing, Manifest, TrainedModel
+from tasks.sample import FILE as SAMPLE_FILE
+from tasks.sample import write_sample
 
 NOWHERE = Elsewhere()
 
@@ -79,6 +81,7 @@ def _evaluate(trained: TrainedModel, manifest: Manifest, pictured: Manifest, els
         metrics["predict_ms_per_image"] = 1_000 * seconds / len(table)
         metrics["model_bytes"] = sum(file.stat().st_size for file in files.rglob("*") if file.is_file())
         metrics |= measure_cost(model, images.read(images.positions("test")[: max(BATCH_SIZES)]))
+        write_sample(images, folder / SAMPLE_FILE)
         write_slices(table, images.rows, folder, trained.name)
         if elsewhere.outside:
             metrics |= evaluate_outside(model, elsewhere.outside, settings.cache, folder, trained.name, metrics)

@@ -15,6 +15,7 @@ from tasks.records import EvaluatedModel, Gate
 from tasks.statistics import PairedTest, mcnemar
 
 WORTH_MOVING = "worth_moving"
+_ROUNDING = 1e-9  # 0.95 - 0.9 is less than 0.05 in floating point
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,14 @@ def _threshold_gate(name: str, value: float | None, bound: float) -> Gate:
     return Gate(gate, passed, f"{name} is {value:.4g}; expected {wanted} {bound:g}")
 
 
-def champion_gates(challenger: Side, champion: Side) -> list[Gate]:
+def champion_gates(challenger: Side, champion: Side, margin: float | None = None) -> list[Gate]:
     """Whether the challenger may take the champion's place: compared by a paired test on the same test rows.
 
     Both are held to what both predict: the class, the box, or both of them.
+
+    Args:
+        challenger, champion: the two.
+        margin: share of the test rows, above 0, by which the challenger must be better; None: by none, on newer data.
     """
     if challenger.test_digest != champion.test_digest:
         return [_other_rows(challenger, champion)]
@@ -103,7 +108,7 @@ def champion_gates(challenger: Side, champion: Side) -> list[Gate]:
     return [
         Gate("same_test_rows", True, f"both were evaluated on the same {len(ours)} test rows"),
         Gate("not_worse_than_champion", not_worse, f"{verdict}: {counts}"),
-        _worth_moving(challenger, champion, test, counts),
+        _better_by(margin, right, test, counts) if margin else _worth_moving(challenger, champion, test, counts),
     ]
 
 
@@ -114,6 +119,16 @@ def _worth_moving(challenger: Side, champion: Side, test: PairedTest, counts: st
     if test.first_is_better():
         return Gate(WORTH_MOVING, True, f"better beyond chance: {counts}")
     return Gate(WORTH_MOVING, False, f"the same data, and not better beyond chance: {counts}; the champion stays")
+
+
+def _better_by(margin: float, right: Sequence[npt.NDArray[np.bool_]], test: PairedTest, counts: str) -> Gate:
+    """Better beyond chance, and by the margin that was asked for."""
+    ours, theirs = (int(rows.sum()) for rows in right)
+    lead = (ours - theirs) / len(right[0])
+    passed = test.first_is_better() and lead >= margin - _ROUNDING
+    chance = "beyond chance" if test.first_is_better() else "not beyond chance"
+    stays = "" if passed else "; the champion stays"
+    return Gate(WORTH_MOVING, passed, f"better by {lead:.4f}, {chance}; expected at least {margin:g}: {counts}{stays}")
 
 
 def _other_rows(challenger: Side, champion: Side) -> Gate:

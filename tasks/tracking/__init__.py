@@ -15,31 +15,48 @@ from tasks.tracking.logs import (
     log_params,
 )
 from tasks.tracking.models import fetch_model, load_model, log_model
+from tasks.tracking.promotions import (
+    Changes,
+    Promoted,
+    carry_out,
+    decided,
+    history,
+    promotion_run,
+    reconcile,
+    registry_held,
+    settle,
+)
 from tasks.tracking.registry import (
     Champion,
+    aliases,
     champion,
-    crown,
+    check_registered,
     download_predictions,
     find_evaluated,
-    record_decision,
     register,
-    set_alias,
+    registered_names,
 )
 from tasks.tracking.runs import RunTags, config_digest, continued, run, set_tags
 from tasks.tracking.store import open_store
 from tasks.tracking.sweeps import mark_trial, sweep_run
-from tasks.tracking.trained import fetch_manifest, find_configuration, find_trained, forget_failure
+from tasks.tracking.trained import fetch_file, fetch_manifest, find_configuration, find_trained, forget_failure
 
 __all__ = [
     "Champion",
+    "Changes",
     "History",
     "LoggedRun",
+    "Promoted",
     "RunTags",
+    "aliases",
+    "carry_out",
     "champion",
+    "check_registered",
     "config_digest",
     "continued",
-    "crown",
+    "decided",
     "download_predictions",
+    "fetch_file",
     "fetch_manifest",
     "fetch_model",
     "find_configuration",
@@ -47,6 +64,7 @@ __all__ = [
     "find_runs",
     "find_trained",
     "forget_failure",
+    "history",
     "load_model",
     "log_configuration",
     "log_data",
@@ -58,11 +76,14 @@ __all__ = [
     "log_params",
     "mark_trial",
     "open_store",
+    "promotion_run",
     "read_runs",
-    "record_decision",
+    "reconcile",
     "register",
+    "registered_names",
+    "registry_held",
     "run",
-    "set_alias",
     "set_tags",
+    "settle",
     "sweep_run",
 ]

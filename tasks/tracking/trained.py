@@ -104,7 +104,9 @@ def find_configuration(run_id: str) -> tuple[str, Experiment]:
         ConfigurationError: there is no such train run, or its configuration is none that this version knows.
         DarkroomError: the configuration is gone.
     """
-    pipeline_run_id: str = find_train_run(run_id).data.tags["mlflow.parentRunId"]
+    pipeline_run_id = find_train_run(run_id).data.tags.get("mlflow.parentRunId")
+    if pipeline_run_id is None:
+        raise DarkroomError(f"run {run_id}: expected a pipeline run above it, with its configuration; it has none")
     with TemporaryDirectory() as folder:
         data = yaml.safe_load(fetch_file(pipeline_run_id, "config.yaml", Path(folder)).read_text(encoding="utf-8"))
     try:

@@ -64,12 +64,13 @@ def test_the_best_model_becomes_champion(digits, client):
     assert client.get_model_version("digits", "1").run_id == digits.first.answer["best"]["run_id"]
 
 
-def test_three_train_runs_and_the_pipeline_s_are_finished(digits, client):
+def test_three_train_runs_the_promotion_and_the_pipeline_s_are_finished(digits, client):
     runs = client.search_runs([client.get_experiment_by_name("digits").experiment_id])
     pipeline = digits.first.answer["pipeline_run_id"]
     of_first = [run for run in runs if pipeline in (run.info.run_id, run.data.tags.get("mlflow.parentRunId"))]
-    assert [run.info.status for run in of_first] == ["FINISHED"] * 4
-    assert sorted(run.data.tags["darkroom.kind"] for run in of_first) == ["pipeline", "train", "train", "train"]
+    assert [run.info.status for run in of_first] == ["FINISHED"] * 5
+    kinds = ["pipeline", "promotion", "train", "train", "train"]
+    assert sorted(run.data.tags["darkroom.kind"] for run in of_first) == kinds
 
 
 def test_it_takes_two_minutes_at_most_and_little_beside_the_fits(digits):

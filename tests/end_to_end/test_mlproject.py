@@ -18,7 +18,7 @@ TINY = {
     "dataset": {"source": "digits", "images_per_class": 60},
     "models": [{"name": "svm", "family": "linear_svm"}],
     "train": {"epochs": 1},
-    "promotion": {"thresholds": {"test_accuracy": 0.9}},
+    "promotion": {"thresholds": {"test_accuracy": 0.9}, "servable": False},
 }
 
 

@@ -62,7 +62,7 @@ def write_experiment() -> Callable[..., Path]:
             "models": [TINY_CNN, SVM],
             "split": {"validation": 8, "test": 10},
             "train": {"epochs": 2, "batch_size": 16, "learning_rate": 0.01},
-            "promotion": {"thresholds": {"test_accuracy": 0.6}},
+            "promotion": {"thresholds": {"test_accuracy": 0.6}, "servable": False},
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(experiment | sections, sort_keys=False))

@@ -53,7 +53,8 @@ def test_both_models_reach_the_registrys_decision(finished):
     assert finished.code == 0, finished.answer
     assert finished.answer["promotion"]["decision"] == "promoted", finished.answer
     gates = finished.answer["promotion"]["gates"]
-    assert [gate["name"] for gate in gates] == ["threshold_test_mean_iou"]
+    names = ["threshold_test_mean_iou", "data_validated", "no_leak", "test_rows_apart", "servable"]
+    assert [gate["name"] for gate in gates] == names
 
 
 def test_metrics_are_those_of_the_heads(runs):

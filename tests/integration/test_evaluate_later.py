@@ -30,7 +30,9 @@ def earlier(tmp_path_factory, new_home, pictures, write_experiment, prefect_url)
 
     folder = tmp_path_factory.mktemp("earlier")
     shutil.copytree(pictures, folder / "pictures")
-    file = write_experiment(folder / "earlier.yaml", folder / "pictures", promotion={"mode": "disabled"})
+    file = write_experiment(
+        folder / "earlier.yaml", folder / "pictures", promotion={"mode": "disabled", "servable": False}
+    )
     with (
         mock.patch.dict(os.environ, DARKROOM_HOME=str(new_home(folder / "home"))),
         temporary_settings({PREFECT_API_URL: prefect_url, PREFECT_LOGGING_TO_API_ENABLED: False}),

@@ -99,7 +99,7 @@ def test_the_other_models_are_evaluated_and_considered_for_promotion(troubled):
 
 
 def test_the_failed_model_s_run_is_failed_and_says_why(troubled):
-    _, home = troubled
+    finished, home = troubled
     status, tags = runs(home)["diverging"]
     assert status == "FAILED"
     assert "lower train.learning_rate" in tags["darkroom.failure"]
@@ -108,6 +108,7 @@ def test_the_failed_model_s_run_is_failed_and_says_why(troubled):
         "diverging": "FAILED",
         "cnn": "FINISHED",
         "svm": "FINISHED",
+        f"promote {finished.answer['best']['name']}": "FINISHED",
     }
 
 

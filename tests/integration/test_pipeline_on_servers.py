@@ -25,6 +25,7 @@ EVALUATION = {
     "most_confused.png",
     "class_curves.png",
     "calibration.png",
+    "sample.npz",
     "slices.csv",
     "slices.png",
     "confident_mistakes.png",
@@ -47,6 +48,7 @@ FINAL_METRICS = {
     *(f"test_{name}{end}" for name in WITH_INTERVAL for end in ("", "_low", "_high")),
     *(f"test_{average}_{name}" for average in ("macro", "weighted") for name in ("precision", "recall")),
     "test_weighted_f1",
+    "test_worst_class_recall",
     "test_average_precision",
     *(f"predict_ms_{which}" for which in ("per_image", "batch1", "batch1_p95", "batch32", "batch32_p95")),
     "peak_memory_bytes",
@@ -99,6 +101,7 @@ def test_every_run_is_finished(chain):
         "pipeline colours": "FINISHED",
         "cnn": "FINISHED",
         "svm": "FINISHED",
+        "promote svm": "FINISHED",
     }
 
 

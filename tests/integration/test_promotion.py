@@ -5,15 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
+from pipeline_config.errors import DarkroomError
 from pipeline_config.experiment import Promotion
 
 CLASSES = ("blue", "red")
 ROWS = 200
-THRESHOLDS = Promotion(thresholds={"test_accuracy": 0.6})
+THRESHOLDS = Promotion(thresholds={"test_accuracy": 0.6}, servable=False, sound_data=False)
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +207,118 @@ def test_the_decision_is_on_the_pipeline_s_run(experiment, log_model, client):
     assert found.data.tags["darkroom.decision"] == "refused"
     assert "expected at least 0.6" in found.data.tags["darkroom.decision_detail"]
     assert [file.path for file in client.list_artifacts(found.info.run_id)] == ["promotion.json"]
+
+
+def test_every_promotion_has_its_record_below_the_pipeline_s_run(experiment, log_model, client):
+    from tasks import tracking
+
+    experiment.propose(log_model("first", wrong=range(40)))
+    experiment.propose(log_model("better", wrong=range(10)))
+    better, first = tracking.history(experiment.name)
+    assert (first.champion_before, first.champion_after, first.version) == (None, 1, 1)
+    assert (better.champion_before, better.champion_after, better.version) == (1, 2, 2)
+    assert (better.action, better.decision, better.state) == ("promote", "promoted", "closed")
+    assert better.aliases == aliases(client, experiment.name)
+    record = client.get_run(better.run_id)
+    parent = client.get_run(record.data.tags["mlflow.parentRunId"])
+    assert (record.info.status, parent.data.tags["darkroom.kind"]) == ("FINISHED", "pipeline")
+    assert [file.path for file in client.list_artifacts(better.run_id)] == ["promotion.json"]
+
+
+def test_a_dry_run_registers_nothing_and_is_recorded(experiment, log_model, client):
+    from tasks import tracking
+
+    experiment.propose(log_model("first", wrong=range(40)))
+    dry = THRESHOLDS.model_copy(update={"mode": "dry_run"})
+    decision = experiment.propose(log_model("better", wrong=range(10)), promotion=dry)
+    assert (decision.decision, decision.version) == ("dry_run", None)
+    assert decision.detail == "nothing moves; it would be promoted: every gate passed"
+    assert aliases(client, experiment.name) == {"champion": 1}
+    assert len(client.search_model_versions(f"name = '{experiment.name}'")) == 1
+    assert tracking.history(experiment.name)[0].action == "dry_run"
+
+
+def test_a_margin_is_asked_for_where_newer_data_would_do(experiment, log_model, client):
+    experiment.propose(log_model("first", wrong=range(40)))
+    newer, asked = replace(experiment.tags, data_digest="e" * 64), THRESHOLDS.model_copy(update={"margin": 0.2})
+    decision = experiment.propose(log_model("better", wrong=range(10), tags=newer), newer, asked)
+    assert decision.decision == "kept"
+    assert decision.detail.startswith("better by 0.1500, beyond chance; expected at least 0.2")
+    assert aliases(client, experiment.name)["champion"] == 1
+
+
+def test_a_model_whose_gates_cannot_be_told_is_refused_by_each_of_them(experiment, log_model):
+    asked = THRESHOLDS.model_copy(update={"servable": True, "sound_data": True})
+    decision = experiment.propose(log_model("made_up", wrong=range(10)), promotion=asked)
+    assert decision.decision == "refused"
+    assert verdicts(decision) == {"threshold_test_accuracy": True, "data_validated": False, "servable": False}
+    assert "whether the data were sound cannot be told" in decision.detail
+    assert "expected test images in its evaluation/sample.npz" in decision.detail
+
+
+def test_a_promotion_that_fails_in_its_gates_is_given_up_by_the_next(experiment, log_model, client):
+    from tasks import tracking
+
+    experiment.propose(log_model("first", wrong=range(40)))
+    with (
+        mock.patch("tasks.promote.promotion.champion_gates", side_effect=OSError("gone")),
+        pytest.raises(OSError, match="gone"),
+    ):
+        experiment.propose(log_model("unlucky", wrong=range(10)))
+    experiment.propose(log_model("better", wrong=range(10)))
+    assert [entry.decision for entry in tracking.history(experiment.name)] == ["promoted", "interrupted", "promoted"]
+    assert client.get_model_version(experiment.name, "2").tags["darkroom.decision"] == "interrupted"
+    assert aliases(client, experiment.name) == {"champion": 3, "previous": 1}
+
+
+def test_aliases_that_are_not_where_they_were_put_are_told_and_moved_by_the_next(experiment, log_model, client):
+    from tasks import tracking
+
+    experiment.propose(log_model("first", wrong=range(40)))
+    with (
+        mock.patch("tasks.tracking.promotions.move_aliases"),
+        pytest.raises(DarkroomError, match="champion at 1 instead of 2"),
+    ):
+        experiment.propose(log_model("better", wrong=range(10)))
+    with tracking.registry_held(experiment.name):
+        (sentence,) = tracking.reconcile(experiment.name)
+    assert "carried out" in sentence
+    assert aliases(client, experiment.name) == {"champion": 2, "previous": 1}
+
+
+def test_what_was_moved_by_hand_since_an_interrupted_promotion_stays(experiment, log_model, client):
+    from tasks import tracking
+
+    for name, wrong in (("first", 60), ("second", 40)):
+        experiment.propose(log_model(name, wrong=range(wrong)))
+    with mock.patch("tasks.tracking.promotions.move_aliases"), pytest.raises(DarkroomError):
+        experiment.propose(log_model("third", wrong=range(10)))
+    client.set_registered_model_alias(experiment.name, "champion", "1")
+    with tracking.registry_held(experiment.name):
+        (sentence,) = tracking.reconcile(experiment.name)
+    assert "the champion moved since (version 1): given up" in sentence
+    assert aliases(client, experiment.name)["champion"] == 1
+
+
+def test_aliases_without_any_record_get_one(experiment, log_model, client):
+    from tasks import tracking
+
+    experiment.propose(log_model("first", wrong=range(40)))
+    experiment.propose(log_model("worse", wrong=range(70)))
+    client.set_registered_model_alias(experiment.name, "champion", "2")
+    with tracking.registry_held(experiment.name):
+        assert len(tracking.reconcile(experiment.name)) == 1
+        assert tracking.reconcile(experiment.name) == []
+    found = tracking.history(experiment.name)[0]
+    assert (found.action, found.champion_before, found.champion_after) == ("found", 1, 2)
+
+
+def test_a_rollback_without_a_version_to_go_back_to_says_so(experiment, log_model):
+    from tasks.promote.promotion import roll_back
+
+    experiment.propose(log_model("first", wrong=range(40)))
+    with pytest.raises(DarkroomError, match="a version `previous` to put back; received the aliases champion"):
+        roll_back(experiment.name, None)
 
 
 @pytest.mark.usefixtures("on_prefect")

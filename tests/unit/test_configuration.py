@@ -211,7 +211,12 @@ def test_wrong_value_of_an_override_names_the_override(refusal):
         ("train.augmentation.rotatoin=3", "train.augmentation.rotatoin", "height_shift, horizontal_flip,", "rotation"),
         ("split.validaton=0.1", "split.validaton", "seed, test, train, validation", "validation"),
         ("validation.min_sid=8", "validation.min_sid", "max_quarantined, max_side,", "min_side"),
-        ("promotion.metrics=x", "promotion.metrics", "metric, mode, thresholds", "metric"),
+        (
+            "promotion.metrics=x",
+            "promotion.metrics",
+            "margin, metric, mode, servable,",
+            "metric",
+        ),
         ("models.cnn.parms={}", "models.cnn.parms", "family, name, params, train", "params"),
         ("models.svm.train.sed=1", "models.svm.train.sed", "augmentation, augmented_copies, batch_size,", "seed"),
         ("models.cnn.train.augmentation={flip: 1}", "models.cnn.train.augmentation.flip", "height_shift,", None),

@@ -5,10 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline_config.errors import DarkroomError
 from tasks import predictions
+from tasks.promote.data_gates import data_gates
 from tasks.promote.decide import decide
 from tasks.promote.gates import WORTH_MOVING, Side, champion_gates, choose_challenger, threshold_gates
+from tasks.promote.servable import largest_difference
 from tasks.records import EvaluatedModel, Gate
+from tasks.sample import Sample
 
 ROWS = 100
 
@@ -137,6 +141,116 @@ def test_order_of_the_rows_changes_nothing():
     ours, theirs = side(lambda row: row % 3 > 0), champion(lambda row: row % 4 > 0)
     shuffled = Side(theirs.title, theirs.predictions.sample(frac=1, random_state=0), "t" * 64, "d" * 64)
     assert champion_gates(ours, shuffled) == champion_gates(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "margin", "passed"),
+    [(5, 0.25, True), (5, 0.26, False), (28, 0.01, False), (30, 0.01, False)],
+    ids=["by the margin", "by less", "by chance", "not"],
+)
+def test_margin_is_asked_for_on_newer_data_too(wrong, margin, passed):
+    newer = side(lambda row: row >= wrong, data_digest="n" * 64)
+    gates = champion_gates(newer, champion(lambda row: row >= 30), margin)
+    assert verdicts(gates)[WORTH_MOVING] == passed
+    assert f"expected at least {margin:g}" in detail(gates, WORTH_MOVING)
+    assert decide(gates, has_champion=True)[0] == ("promoted" if passed else "kept")
+
+
+# The data
+
+
+def report(*, failures=(), leaks=False):
+    leakage = {"name": "leakage", "passed": not leaks, "sentence": "3.00% are test images."}
+    return {"failures": list(failures), "expectations": [{"name": "columns", "passed": False}, leakage]}
+
+
+@pytest.fixture
+def split_manifest(make_manifest):
+    """20 images, of which the last five are to test with."""
+    table = make_manifest(cat=10, dog=10)
+    return table.assign(split=["train"] * 10 + ["validation"] * 5 + ["test"] * 5)
+
+
+def test_sound_data_pass(split_manifest):
+    tested = split_manifest["image_id"][15:]
+    assert verdicts(data_gates(report(), split_manifest, tested, False)) == {
+        "data_validated": True,
+        "no_leak": True,
+        "test_rows_apart": True,
+    }
+
+
+def test_data_that_failed_a_check_are_named(split_manifest):
+    gates = data_gates(report(failures=["too few cats"]), split_manifest, split_manifest["image_id"][15:], False)
+    assert not verdicts(gates)["data_validated"]
+    assert detail(gates, "data_validated") == "too few cats"
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_a_leak_is_refused_unless_what_leaks_was_not_trained_on(split_manifest, dropped):
+    gates = data_gates(report(leaks=True), split_manifest, split_manifest["image_id"][15:], dropped)
+    assert verdicts(gates)["no_leak"] == dropped
+    assert detail(gates, "no_leak") == "3.00% are test images."
+
+
+def test_leaks_that_nobody_looked_for_are_said_to_be_so(split_manifest):
+    gates = data_gates({"failures": [], "expectations": []}, split_manifest, split_manifest["image_id"][15:], False)
+    assert "not looked for" in detail(gates, "no_leak")
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_test_image_that_was_trained_or_chosen_on_is_named(split_manifest, split):
+    both = split_manifest.index[split_manifest["split"] == split][0]
+    tested = [*split_manifest["image_id"][15:], split_manifest["image_id"][both]]
+    gates = data_gates(report(), split_manifest, tested, False)
+    assert not verdicts(gates)["test_rows_apart"]
+    assert f"1 of 6 test images are training or validation images too: {tested[-1]}" in detail(gates, "test_rows_apart")
+
+
+def test_predictions_of_other_images_than_the_manifest_s_are_refused(split_manifest):
+    gates = data_gates(report(), split_manifest, ["f" * 64], False)
+    assert not verdicts(gates)["test_rows_apart"]
+    assert "no test images of the manifest" in detail(gates, "test_rows_apart")
+
+
+# Its answers
+
+
+class Answers:
+    """A classifier that answers what it is given to."""
+
+    def __init__(self, probabilities):
+        self.probabilities = np.array(probabilities)
+
+    def predict_proba(self, _):
+        return self.probabilities
+
+
+SAMPLE = Sample(("003", "001"), np.zeros((2, 4, 4, 3), np.uint8))
+
+
+def test_answers_are_held_against_the_rows_of_the_same_images():
+    logged = table(lambda row: row == 1)
+    expected = logged.set_index("image_id").loc[["003", "001"]].filter(like="probability").to_numpy()
+    assert largest_difference(Answers(expected), SAMPLE, logged) == (0.0, 2)
+    assert largest_difference(Answers(expected[::-1]), SAMPLE, logged)[0] == pytest.approx(0.8)
+    nearly = expected + np.array([[0, 0.001], [0, 0]])
+    assert largest_difference(Answers(nearly), SAMPLE, logged)[0] == pytest.approx(0.001)
+
+
+def test_an_answer_that_is_no_number_is_never_what_was_logged():
+    difference, _ = largest_difference(Answers([[np.nan, 0.1], [0.9, 0.1]]), SAMPLE, table(lambda _: True))
+    assert np.isnan(difference)
+
+
+def test_answers_of_other_classes_are_refused():
+    with pytest.raises(DarkroomError, match=r"\(2, 2\).*as they were logged; received.*\(2, 3\)"):
+        largest_difference(Answers(np.zeros((2, 3))), SAMPLE, table(lambda _: True))
+
+
+def test_a_sample_of_other_images_than_were_predicted_is_refused():
+    with pytest.raises(DarkroomError, match="1 of them have none"):
+        largest_difference(Answers([]), Sample(("003", "other"), SAMPLE.pixels), table(lambda _: True))
 
 
 # The choice of the challenger

@@ -59,6 +59,7 @@ def test_metrics_of_the_case_counted_by_hand():
     # Of 9 pairs of an ant and another 7 are in order, of 8 of a bee 5 and one is equal, of 5 of a cat none.
     assert metrics["test_roc_auc"] == pytest.approx((7 / 9 + 5.5 / 8 + 0 / 5) / 3)
     assert metrics["test_weighted_recall"] == pytest.approx((3 * 2 / 3 + 2 * 1 / 2) / 6)
+    assert metrics["test_worst_class_recall"] == 0
     assert metrics["test_accuracy_low"] < 0.5 < metrics["test_accuracy_high"]
     assert "test_top5_accuracy" not in metrics
 
@@ -97,6 +98,8 @@ def test_metrics_are_scikit_learns(table):
         for average in ("macro", "weighted"):
             expected = score(labels, predicted, average=average, zero_division=0)
             assert metrics[f"test_{average}_{name}"] == pytest.approx(expected)
+    recalls = sklearn.metrics.recall_score(labels, predicted, labels=np.unique(labels), average=None)
+    assert metrics["test_worst_class_recall"] == pytest.approx(recalls.min())
     brier = sklearn.metrics.brier_score_loss(labels, probabilities, labels=every_label, scale_by_half=False)
     assert metrics["test_brier"] == pytest.approx(brier)
     kinds = [(labels == label, probabilities[:, label]) for label in every_label if 0 < (labels == label).mean() < 1]
