@@ -26,6 +26,7 @@ from tasks.tracking.registry import (
     set_alias,
 )
 from tasks.tracking.runs import RunTags, config_digest, continued, run, set_tags
+from tasks.tracking.served import ServedModel, find_model, open_model
 from tasks.tracking.store import open_store
 from tasks.tracking.sweeps import mark_trial, sweep_run
 from tasks.tracking.trained import fetch_manifest, find_configuration, find_trained, forget_failure
@@ -35,6 +36,7 @@ __all__ = [
     "History",
     "LoggedRun",
     "RunTags",
+    "ServedModel",
     "champion",
     "config_digest",
     "continued",
@@ -44,6 +46,7 @@ __all__ = [
     "fetch_model",
     "find_configuration",
     "find_evaluated",
+    "find_model",
     "find_runs",
     "find_trained",
     "forget_failure",
@@ -57,6 +60,7 @@ __all__ = [
     "log_model",
     "log_params",
     "mark_trial",
+    "open_model",
     "open_store",
     "read_runs",
     "record_decision",

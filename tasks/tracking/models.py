@@ -24,14 +24,19 @@ Answer = npt.NDArray[np.floating] | dict[str, npt.NDArray[np.floating]]
 """`(n, classes)` probabilities; or a dict of heads, as `probabilities` and `box`, each `(n, …)`."""
 
 
-def log_model(run_id: str, model: Any, example: npt.NDArray[np.uint8], answer: Answer) -> str:
+def log_model(
+    run_id: str, model: Any, example: npt.NDArray[np.uint8], answer: Answer, class_names: tuple[str, ...]
+) -> str:
     """The model with signature, input example and explicit requirements; never pickled.
+
+    Its metadata has what it takes to use it alone: `class_names` and the `image_size` that images are resized to.
 
     Args:
         run_id: of the train run.
         model: Keras model or scikit-learn pipeline.
         example: `(n, height, width, 3)` raw pixels.
         answer: what the model answers to the example.
+        class_names: in label order.
 
     Returns:
         The logged model's id.
@@ -47,6 +52,7 @@ def log_model(run_id: str, model: Any, example: npt.NDArray[np.uint8], answer: A
         artifact_path=None,
         model_id=created.model_id,
         run_id=run_id,
+        metadata={"class_names": list(class_names), "image_size": list(example.shape[1:3])},
         signature=_signature(flavor, example, answer),
         pip_requirements=requirements,
         input_example=example,
