@@ -6,8 +6,8 @@ from typing import Any
 
 from pipeline_config.errors import DataError
 from tasks import tracking
+from tasks.answers import Answer
 from tasks.progress import console, say
-from tasks.serve.answers import Answer
 from tasks.serve.predict import predict_files
 from tasks.serve.tables import make_csv, make_table
 

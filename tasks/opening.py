@@ -112,10 +112,22 @@ def open_image(path: str, encoded: bytes, image_size: tuple[int, int]) -> Opened
         image = decode(encoded)
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         return Opened(path, None, why_not_opened(error))
-    height, width, _ = image.pixels.shape
+    return open_pixels(path, image.pixels, image_size, _what_was_done(image))
+
+
+def open_pixels(path: str, pixels: Pixels, image_size: tuple[int, int], note: str = "") -> Opened:
+    """An image that is decoded, resized.
+
+    Args:
+        path: or another name of the image.
+        pixels: `(height, width, 3)` uint8 RGB.
+        image_size: height and width in pixels.
+        note: what was done to it.
+    """
+    height, width, _ = pixels.shape
     if min(height, width) < _LEAST_SIDE:
         return Opened(path, None, f"{width}×{height} pixels show nothing; expected at least {_LEAST_SIDE} a side")
-    return Opened(path, resize(image.pixels, image_size), _what_was_done(image))
+    return Opened(path, resize(pixels, image_size), note)
 
 
 def _what_was_done(image: DecodedImage) -> str:

@@ -8,8 +8,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from tasks.answers import Answer
 from tasks.manifest import BOX_COLUMNS
-from tasks.serve.answers import Answer
 
 
 def make_table(answers: Iterable[Answer]) -> Table:

@@ -111,8 +111,18 @@ def open_model(uri: str) -> ServedModel:
                 f"expected a model of {Settings().tracking_uri}; {uri} cannot be read: {error}; `darkroom ui` shows "
                 "the models"
             ) from None
-        class_names, image_size = _read_metadata(uri, folder)
-        return ServedModel(uri, _load(uri, folder), class_names, image_size)
+        return open_folder(uri, folder)
+
+
+def open_folder(uri: str, folder: Path) -> ServedModel:
+    """As `open_model`, of files that are there.
+
+    Raises:
+        ConfigurationError: they are no model of Darkroom's.
+        DarkroomError: they hold something that is not safe to load, or are broken.
+    """
+    class_names, image_size = _read_metadata(uri, folder)
+    return ServedModel(uri, _load(uri, folder), class_names, image_size)
 
 
 def _read_metadata(uri: str, folder: Path) -> tuple[tuple[str, ...], tuple[int, int]]:
