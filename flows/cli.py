@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline_config.errors import DarkroomError
+from pipeline_config.errors import ConfigurationError, DarkroomError
 from pipeline_config.settings import Settings, configure_environment
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -22,6 +22,10 @@ ExperimentArgument = Annotated[str, typer.Argument(help="name of a shipped exper
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="dotted.key=value; may be given several times")]
 JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object on stdout, nothing for people")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="show the traceback of an error")]
+ModelOption = Annotated[
+    str | None, typer.Option(help="URI of MLflow, NAME@ALIAS, an alias, or a train run's id; default: champion")
+]
+ChampionOption = Annotated[str | None, typer.Option(help="whose champion; default: the only one there is")]
 
 Answer = dict[str, Any]
 
@@ -284,6 +288,53 @@ def reconcile(json_: JsonOption = False, debug: DebugOption = False) -> None:
         return reconcile()
 
     _answer(answer, json_, debug)
+
+
+@app.command()
+def predict(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="image, folder of images, or glob")],
+    model: ModelOption = None,
+    experiment: ChampionOption = None,
+    csv: Annotated[bool, typer.Option("--csv", help="CSV on stdout, in place of the table")] = False,
+    json_: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Tell what images show; a file that cannot be used has a sentence in its row."""
+    _answer(lambda: _predict(paths, model, experiment, csv), json_, debug)
+
+
+def _predict(paths: list[str], model: str | None, experiment: str | None, as_csv: bool) -> Answer:
+    from flows.start import warm_up_for_model
+    from tasks.progress import console
+
+    if as_csv and console.quiet:
+        raise ConfigurationError("expected one of --csv and --json; received both; each has stdout to itself")
+    warm_up_for_model(Settings())
+    from flows.predict import predict_paths
+
+    return predict_paths(paths, model, experiment, as_csv)
+
+
+@app.command()
+def export(
+    form: Annotated[str, typer.Option("--format", help="saved_model, onnx or litert")],
+    model: ModelOption = None,
+    experiment: ChampionOption = None,
+    output: Annotated[Path | None, typer.Option(help="new folder; default: one in DARKROOM_HOME")] = None,
+    json_: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Convert a network for other programs, and write it once it answers as the Keras model does."""
+    _answer(lambda: _export(form, model, experiment, output), json_, debug)
+
+
+def _export(form: str, model: str | None, experiment: str | None, output: Path | None) -> Answer:
+    from flows.start import warm_up_for_model
+
+    warm_up_for_model(Settings())
+    from flows.export import export
+
+    return export(form, model, experiment, output)
 
 
 @app.command(name="list")

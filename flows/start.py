@@ -155,6 +155,20 @@ def warm_up_for_run(settings: Settings, run_id: str) -> None:
     warm_up(settings, experiment.dataset)
 
 
+def warm_up_for_model(settings: Settings) -> None:
+    """All that goes before a model of MLflow is used, without a flow.
+
+    Raises:
+        DarkroomError: the home cannot be written or is full.
+        Unreachable: a configured server does not answer.
+    """
+    check_places(settings)
+    with console.status("loading TensorFlow, opening MLflow's store"):
+        load_tensorflow()
+        importlib.import_module("mlflow.keras")
+        tracking.open_store()
+
+
 def _start_temporary_server() -> threading.Thread:
     """Start the server that Prefect would start with the first flow; a failure shows then, when Prefect tries again."""
     from flows.prefect_server import TemporaryServer

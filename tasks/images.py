@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 _READS_BETWEEN_RELEASES = 16
+_TURNED = range(2, 9)  # orientations other than upright, which is 1 (Exif 2.32, tag 0x0112)
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -102,11 +103,15 @@ class DecodedImage:
         pixels: upright, `(height, width, 3)` uint8 RGB.
         mode: Pillow's mode of the stored image, as RGB or L.
         format: Pillow's name of the real format, as JPEG; None where Pillow has none.
+        several: whether the file holds further pictures, as the frames of an animation.
+        turned: whether its EXIF orientation says that it is not stored upright.
     """
 
     pixels: Pixels
     mode: str
     format: str | None
+    several: bool = False
+    turned: bool = False
 
 
 def decode(encoded: bytes) -> DecodedImage:
@@ -122,7 +127,9 @@ def decode(encoded: bytes) -> DecodedImage:
             with Image.open(io.BytesIO(encoded)) as image:
                 mode, kind = image.mode, image.format  # what is turned upright has no format any more
                 _refuse_program(kind)
-                return DecodedImage(np.asarray(_as_rgb(ImageOps.exif_transpose(image), kind)), mode, kind)
+                turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
+                pixels = np.asarray(_as_rgb(ImageOps.exif_transpose(image), kind))
+                return DecodedImage(pixels, mode, kind, _holds_several(image), turned)
         except Image.DecompressionBombWarning as warning:
             raise Image.DecompressionBombError(str(warning)) from None
         except (OSError, Image.DecompressionBombError):
@@ -130,6 +137,14 @@ def decode(encoded: bytes) -> DecodedImage:
         # For broken files Pillow's plugins raise nearly anything; to a caller it is one thing.
         except Exception as error:
             raise OSError(str(error) or type(error).__name__) from error
+
+
+def _holds_several(image: Image.Image) -> bool:
+    """Asked once the first picture is decoded: what follows it may be broken, and is not wanted."""
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:
+        return True
 
 
 def _refuse_program(kind: str | None) -> None:

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from tasks import manifest as manifests
 from tasks.image_id import image_id
 from tasks.images import ImageReader, decode
+from tasks.opening import why_not_opened
 from tasks.progress import track
 from tasks.records import Listing, Manifest
 
@@ -59,12 +60,6 @@ def _open_all(listing: Listing) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
             height, width, _ = pixels.shape
             rows.append((path, class_name, image_id(pixels), width, height))
     return pd.DataFrame(rows, columns=["path", "class_name", "image_id", "width", "height"]), undecodable
-
-
-def why_not_opened(error: Exception) -> str:
-    """In words that are the same on every machine; Pillow's own name an address in memory."""
-    what = "not an image" if isinstance(error, UnidentifiedImageError) else getattr(error, "strerror", None) or error
-    return f"cannot be opened: {what}"
 
 
 def _reasons(found: pd.DataFrame, manifest: Manifest) -> pd.Series:

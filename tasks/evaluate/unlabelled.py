@@ -1,24 +1,22 @@
 """What a model takes images for whose classes nobody has told."""
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from tasks import predictions
 from tasks.evaluate.gallery import Line, Picture, draw_gallery
-from tasks.evaluate.outside_images import name_some, why_not_opened
+from tasks.evaluate.outside_images import name_some
 from tasks.files import write_whole
-from tasks.images import ImageReader, Pixels, decode
-from tasks.input_pipeline import resize
+from tasks.images import ImageReader, decode
+from tasks.opening import find_files, in_batches, open_files
 from tasks.picture_style import INK
 from tasks.prediction import BATCH_SIZE, predict_heads
 from tasks.progress import say, track
 
+_TOLD = "opening images without classes"
 _SHOWN = 36
 _COLUMNS = 6
 
@@ -60,36 +58,22 @@ def _predict(
 ) -> pd.DataFrame:
     """A predictions table with paths for ids; the labels, which nobody knows, are -1."""
     assert reader.root
-    paths = sorted(_files(reader.root))
-    opened: list[str] = []
-    probabilities = []
-    for start in range(0, len(paths), BATCH_SIZE):
-        some = dict(_open(reader, paths[start : start + BATCH_SIZE]))
-        if some:
-            pixels = np.stack([resize(one, image_size) for one in some.values()])
-            probabilities.append(predict_heads(model, pixels)["probabilities"])
-            opened += some
-    answers = np.concatenate(probabilities) if probabilities else np.empty((0, len(class_names)))
-    return predictions.make_table(opened, [-1] * len(opened), answers, class_names)
-
-
-def _files(root: Path) -> Iterator[str]:
-    """Paths below the root; hidden ones are other programs' leftovers."""
-    for above, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (str(Path(above, name).relative_to(root)) for name in names if not name.startswith("."))
-
-
-def _open(reader: ImageReader, paths: list[str]) -> Iterator[tuple[str, Pixels]]:
-    """Path and pixels of those that can be decoded; the others are named."""
+    paths = sorted(find_files(reader.root))
     failed: dict[str, list[str]] = {}
-    for path in track(paths, "opening images without classes", len(paths)):
-        try:
-            yield path, decode(reader.read(path, None)).pixels
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
-            failed.setdefault(why_not_opened(error), []).append(path)
-    for why, some in failed.items():
-        say(f"images without classes left out ({why}): {name_some(some)}")
+    answered: list[str] = []
+    probabilities = []
+    shown = track(open_files(paths, image_size, lambda path: reader.read(path, None)), _TOLD, len(paths))
+    for some in in_batches(shown, BATCH_SIZE):
+        for one in some:
+            if one.pixels is None:
+                failed.setdefault(one.note, []).append(one.path)
+        if usable := {one.path: one.pixels for one in some if one.pixels is not None}:
+            probabilities.append(predict_heads(model, np.stack(list(usable.values())))["probabilities"])
+            answered += usable
+    for why, names in failed.items():
+        say(f"images without classes left out ({why}): {name_some(names)}")
+    answers = np.concatenate(probabilities) if probabilities else np.empty((0, len(class_names)))
+    return predictions.make_table(answered, [-1] * len(answered), answers, class_names)
 
 
 def _draw(told: pd.DataFrame, reader: ImageReader, path: Path, title: str) -> None:

@@ -37,6 +37,7 @@ from tasks.tracking.registry import (
     registered_names,
 )
 from tasks.tracking.runs import RunTags, config_digest, continued, run, set_tags
+from tasks.tracking.served import ServedModel, find_model, open_model
 from tasks.tracking.store import open_store
 from tasks.tracking.sweeps import mark_trial, sweep_run
 from tasks.tracking.trained import fetch_file, fetch_manifest, find_configuration, find_trained, forget_failure
@@ -48,6 +49,7 @@ __all__ = [
     "LoggedRun",
     "Promoted",
     "RunTags",
+    "ServedModel",
     "aliases",
     "carry_out",
     "champion",
@@ -61,6 +63,7 @@ __all__ = [
     "fetch_model",
     "find_configuration",
     "find_evaluated",
+    "find_model",
     "find_runs",
     "find_trained",
     "forget_failure",
@@ -75,6 +78,7 @@ __all__ = [
     "log_model",
     "log_params",
     "mark_trial",
+    "open_model",
     "open_store",
     "promotion_run",
     "read_runs",

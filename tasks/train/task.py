@@ -73,7 +73,7 @@ def train_model(
         with open_checkpoint(settings.cache / "training", model, *key, begin_with=begin_with) as kept:
             fit = fit_planned(network, policy, images, model, model.name, kept)
             log_fit(run_id, model.name, fit, settings.cache)
-            model_id = _log_network(run_id, network, images)
+            model_id = _log_network(run_id, network, images, manifest.class_names)
             metrics = measure_fit(network, images, manifest.class_names, fit)
             tracking.log_metrics(run_id, metrics, model_id)
         for split in ("train", "validation"):
@@ -90,9 +90,9 @@ def _warn_of_cost(run_id: str, model: Model, images: ImageSet, manifest: Manifes
         tracking.set_tags(run_id, {"darkroom.warning": warning})
 
 
-def _log_network(run_id: str, network: Any, images: ImageSet) -> str:
+def _log_network(run_id: str, network: Any, images: ImageSet, class_names: tuple[str, ...]) -> str:
     example = images.pixels[images.positions("train")[:_EXAMPLES]]
     probabilities = (
         network.predict_proba(example) if hasattr(network, "predict_proba") else network.predict_on_batch(example)
     )
-    return tracking.log_model(run_id, network, example, probabilities)
+    return tracking.log_model(run_id, network, example, probabilities, class_names)

@@ -71,6 +71,62 @@ def write_experiment() -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture(scope="module")
+def served(
+    tmp_path_factory: pytest.TempPathFactory, new_home: Callable[[Path], Path], pictures: Path
+) -> Iterator[SimpleNamespace]:
+    """A model of every kind, each the champion of an experiment of its name; the networks untrained."""
+    import mlflow
+
+    from pipeline_config.settings import Settings
+    from tasks.tracking import RunTags
+
+    home = new_home(tmp_path_factory.mktemp("served") / "home")
+    tags = {name: RunTags(name, "c" * 64, None, "d" * 64, "t" * 64) for name in _models_to_serve()}
+    with mock.patch.dict(os.environ, DARKROOM_HOME=str(home)):
+        sys.modules["tasks.tracking.store"].client.cache_clear()
+        client = mlflow.MlflowClient(Settings().tracking_uri)
+        found = SimpleNamespace(home=home, client=client, models={}, run_ids={}, model_ids={})
+        for name, section in _models_to_serve().items():
+            _serve(found, name, section, tags[name], pictures)
+        sys.modules["tasks.tracking.store"].client.cache_clear()
+        yield found
+
+
+def _models_to_serve() -> dict[str, dict[str, Any]]:
+    tiny = {"filters": [4], "dense_units": [8]}
+    return {
+        "cnn": {"family": "cnn_batchnorm", "params": {**tiny, "dropout": 0.5}},
+        "both": {"family": "class_and_box", "params": tiny},
+        "box": {"family": "class_and_box", "params": {**tiny, "heads": ["box"]}},
+        "svm": {"family": "linear_svm"},
+    }
+
+
+def _serve(found: SimpleNamespace, name: str, section: dict[str, Any], tags: Any, pictures: Path) -> None:
+    from pipeline_config.experiment import Model
+    from tasks import tracking
+    from tasks.prediction import predict_heads
+    from tasks.train.registry import build_model
+
+    paths = sorted(pictures.glob("*/*.png"))
+    pixels = np.stack([np.asarray(Image.open(path)) for path in paths])
+    labels = np.array([sorted(COLOURS).index(path.parent.name) for path in paths])
+    model = build_model(Model(name=name, **section), (SIDE, SIDE, 3), len(COLOURS))
+    if hasattr(model, "predict_proba"):
+        model.fit(pixels, labels)
+    heads = predict_heads(model, pixels[:2])
+    answer = heads["probabilities"] if set(heads) == {"probabilities"} else heads
+    with tracking.run("train", name, tags) as run_id:
+        tracking.log_params(run_id, {"family": section["family"]})
+        model_id = tracking.log_model(run_id, model, pixels[:2], answer, tuple(sorted(COLOURS)))
+        tracking.log_metrics(run_id, {"fit_seconds": 1.0}, model_id)
+    found.client.create_registered_model(name)
+    found.client.create_model_version(name, f"models:/{model_id}", run_id=run_id, model_id=model_id)
+    found.client.set_registered_model_alias(name, "champion", "1")
+    found.models[name], found.run_ids[name], found.model_ids[name] = model, run_id, model_id
+
+
 @pytest.fixture(scope="session")
 def mlflow_server(
     tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int], new_home: Callable[[Path], Path]

@@ -1,7 +1,5 @@
 """One run of a model with both heads and one of boxes alone, from generated images to the registry."""
 
-import json
-
 import mlflow
 import numpy as np
 import pytest
@@ -73,14 +71,8 @@ def test_evaluation_holds_the_picture_of_the_boxes_and_no_confusion_matrix_of_bo
         assert "curves.png" in artifacts(runs[name][1], None)
 
 
-def test_logged_model_names_its_heads_and_answers_as_it_was_evaluated(runs, tmp_path):
+def test_logged_model_has_its_heads_and_answers_as_it_was_evaluated(runs, tmp_path):
     model, run = runs["both"]
-    described = mlflow.models.get_model_info(model["model_uri"])
-    heads = {
-        output["name"]: output["tensor-spec"]["shape"]
-        for output in json.loads(described.signature.to_dict()["outputs"])
-    }
-    assert heads == {"box": [-1, 4], "probabilities": [-1, 2]}
     loaded = load_model(fetch_model(model["model_uri"], tmp_path / "model"))
     answer = predict_heads(loaded, np.zeros((3, 20, 30, 3), np.uint8))
     assert {head: values.shape for head, values in answer.items()} == {"box": (3, 4), "probabilities": (3, 2)}

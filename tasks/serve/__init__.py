@@ -1,0 +1,1 @@
+"""A model in MLflow -> answers about images that it has never seen."""
