@@ -20,13 +20,14 @@ from tasks.train.registry import build_model
 from tasks.train.targets import training_data
 
 BATCH = 128
+WITH_GRADIENTS = "convolutions in bfloat16, with gradients"
 SHAPE = (32, 32, 3)
 LONGER = 2
 """Rounds of ours have so many times the steps: they then take as long as the others', and what an epoch costs once
 weighs no more."""
 AUGMENTATION = "shifts_and_flips"  # as the recipe's: 15 degrees, a tenth of the sides, left and right
-# Where R4b does most of its work: places, channels in and out.
-CONVOLUTIONS = ((32, 64, 64), (16, 128, 128), (8, 256, 256))
+# R4b's, in order: places, channels in and out.
+CONVOLUTIONS = ((32, 3, 64), (32, 64, 64), (16, 64, 128), (16, 128, 128), (8, 128, 256), (8, 256, 256))
 
 
 def measure(quick: bool) -> None:
@@ -38,7 +39,7 @@ def measure(quick: bool) -> None:
         for rate in rates.values():
             rate()  # traces the graph
         peaks = {f"convolutions in {dtype}": convolutions(dtype) for dtype in ("float32", "bfloat16")}
-        medians = in_turns({**rates, **peaks}, rounds)
+        medians = in_turns({**rates, **peaks, WITH_GRADIENTS: with_gradients()}, rounds)
     show("training", [*rate_rows(medians), *peak_rows(medians)])
 
 
@@ -59,7 +60,9 @@ def peak_rows(medians: dict[str, float]) -> list[Row]:
         Row(name, medians[name], "GFLOP/s", reached / medians[name], "of it reaches darkroom's training")
         for name in ("convolutions in float32", "convolutions in bfloat16")
     ]
-    return [*rows, Row("darkroom's training", reached, "GFLOP/s")]
+    alone, peak = medians[WITH_GRADIENTS], medians["convolutions in bfloat16"]
+    bound = Row(WITH_GRADIENTS, alone, "GFLOP/s", alone / peak, "of that peak, were all the rest free")
+    return [*rows, bound, Row("darkroom's training", reached, "GFLOP/s")]
 
 
 def model(augmented: bool = False) -> Model:
@@ -168,6 +171,41 @@ def convolutions(dtype: str) -> Callable[[], float]:
 
     each = [one(*sizes) for sizes in CONVOLUTIONS]
     return lambda: max(rate() for rate in each)
+
+
+def with_gradients() -> Callable[[], float]:
+    """GFLOP/s of all of R4b's convolutions in bfloat16, forward and backward, with nothing between them.
+
+    What a training can reach at most: its weight gradients are slower than its forward passes by far.
+    """
+    import tensorflow as tf
+
+    def one(side: int, channels: int, filters: int) -> Callable[[], Any]:
+        x = tf.cast(tf.random.normal((BATCH, side, side, channels)), "bfloat16")
+        kernel = tf.cast(tf.random.normal((3, 3, channels, filters)), "bfloat16")
+        upstream = tf.cast(tf.random.normal((BATCH, side, side, filters)), "bfloat16")
+
+        def both() -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch([x, kernel])
+                outputs = tf.nn.conv2d(x, kernel, 1, "SAME")
+            wanted = [kernel] if channels == SHAPE[2] else [x, kernel]  # pixels need no gradient
+            gradients = tape.gradient(outputs, wanted, upstream)
+            return tf.add_n([tf.reduce_max(tf.cast(each, "float32")) for each in (outputs, *gradients)])
+
+        return tf.function(both).get_concrete_function()
+
+    each = [one(*sizes) for sizes in CONVOLUTIONS]
+    forward = [2 * BATCH * side**2 * 9 * channels * filters for side, channels, filters in CONVOLUTIONS]
+    operations = 3 * sum(forward) - forward[0]
+
+    def run() -> Any:
+        for compute in each:
+            answer = compute()
+        return answer
+
+    run()
+    return lambda: _repeated(run, operations, times=5)
 
 
 def _repeated(run: Callable[[], Any], operations: int, times: int = 20) -> float:
