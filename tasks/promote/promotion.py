@@ -10,6 +10,8 @@ from pipeline_config.experiment import Promotion
 from pipeline_config.settings import Settings
 from tasks import manifest as manifests
 from tasks import predictions, tracking
+from tasks.promote.card import write_card
+from tasks.promote.card_facts import gather_facts
 from tasks.promote.data_gates import data_gates
 from tasks.promote.decide import decide
 from tasks.promote.gates import Side, champion_gates, threshold_gates
@@ -42,9 +44,18 @@ def propose(challenger: EvaluatedModel, promotion: Promotion, tags: RunTags, pip
             version = tracking.register(name, challenger, tags, run_id) if moves else None
             gates = _judge(challenger, champion, promotion, tags, version)
             decision, changes = _decide(gates, champion, version)
-            tracking.decided(run_id, decision, changes)
+            with TemporaryDirectory(dir=Settings().cache) as folder:
+                tracking.decided(run_id, decision, changes, _write_card(challenger, decision, tags, Path(folder)))
             tracking.carry_out(name, run_id)
     return decision
+
+
+def _write_card(challenger: EvaluatedModel, decision: Decision, tags: RunTags, folder: Path) -> Path | None:
+    """The registered version's model card, with the decision in it."""
+    if decision.version is None:
+        return None
+    write_card(gather_facts(decision.version, challenger, decision, tags), folder)
+    return folder
 
 
 def _judge(

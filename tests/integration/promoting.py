@@ -35,10 +35,13 @@ GATES = Promotion(thresholds={"test_accuracy": 0.6}, servable=False, sound_data=
 WRITES = (
     "create_run",
     "log_text",
+    "log_artifact",
+    "log_artifacts",
     "set_tag",
     "set_terminated",
     "create_model_version",
     "set_model_version_tag",
+    "update_model_version",
     "set_registered_model_alias",
     "delete_registered_model_alias",
 )
@@ -164,6 +167,7 @@ def tell() -> Any:
         "history": [vars(entry) for entry in tracking.history(NAME)],
         "models": {int(version.version): version.tags["darkroom.model"] for version in versions},
         "decisions": {int(version.version): version.tags.get("darkroom.decision") for version in versions},
+        "cards": {int(version.version): version.description for version in versions},
         "running": [run.info.run_name for run in runs if run.data.tags["darkroom.kind"] == "promotion"],
     }
 

@@ -222,7 +222,16 @@ def test_every_promotion_has_its_record_below_the_pipeline_s_run(experiment, log
     record = client.get_run(better.run_id)
     parent = client.get_run(record.data.tags["mlflow.parentRunId"])
     assert (record.info.status, parent.data.tags["darkroom.kind"]) == ("FINISHED", "pipeline")
-    assert [file.path for file in client.list_artifacts(better.run_id)] == ["promotion.json"]
+    assert [file.path for file in client.list_artifacts(better.run_id)] == ["model_card", "promotion.json"]
+
+
+def test_the_version_has_a_model_card_with_the_decision_and_its_train_run_the_page(experiment, log_model, client):
+    model = log_model("bad", wrong=range(100))
+    experiment.propose(model)
+    card = client.get_model_version(experiment.name, "1").description
+    assert card.startswith(f"# {experiment.name}".replace("_", r"\_"))
+    assert "**Decision: refused**" in card
+    assert {"model_card.html", "model_card.md"} <= {file.path for file in client.list_artifacts(model.run_id)}
 
 
 def test_a_dry_run_registers_nothing_and_is_recorded(experiment, log_model, client):
