@@ -6,7 +6,7 @@ import logging
 import threading
 
 from pipeline_config.errors import ConfigurationError
-from pipeline_config.experiment import Dataset, Experiment
+from pipeline_config.experiment import Dataset, Experiment, Promotion
 from pipeline_config.loading import load_experiment
 from pipeline_config.settings import Settings
 from tasks import tracking
@@ -85,6 +85,20 @@ def _check_outside(folder: str, dataset: Dataset) -> None:
     if dataset.source == "tfds":
         load_tensorflow()  # which would otherwise be loaded by the source, with its many lines
     outside_dataset(folder, dataset, describe_dataset(dataset).class_names)
+
+
+def check_answerable(promotion: Promotion, settings: Settings) -> None:
+    """Whether somebody could answer, where a person is to be asked; told before anything is trained.
+
+    Raises:
+        ConfigurationError: there is no server that outlives the command.
+    """
+    if promotion.mode == "approval" and not settings.prefect_api_url:
+        raise ConfigurationError(
+            "promotion.mode: approval: expected a Prefect server on which a person can answer, named by "
+            "PREFECT_API_URL; received none; start one with `prefect server start` and set "
+            "PREFECT_API_URL=http://127.0.0.1:4200/api, or choose --set promotion.mode=dry_run"
+        )
 
 
 def check_places(settings: Settings) -> None:

@@ -63,7 +63,7 @@ def render_card(facts: CardFacts, most_classes: int | None = None, most_characte
         limits=[_sentence(told) for told in tell_limits(facts)],
         tracking_uri=_without_password(Settings().tracking_uri),
         page=PAGE,
-        md=_escape,
+        md=escape,
         cut=lambda text: _cut(text, most_characters),
     )
 
@@ -81,7 +81,7 @@ def _cut(text: str, most: int | None) -> str:
     return text if most is None or len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _escape(text: object) -> str:
+def escape(text: object) -> str:
     """Plain text in Markdown: no character of it marks anything up, and it stays on one line."""
     safe = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SPECIAL.sub(r"\\\1", safe)

@@ -35,7 +35,8 @@ def _test_size(table: pd.DataFrame, metrics: Mapping[str, float]) -> str:
     low, high = (metrics.get(f"{metric}{end}", np.nan) for end in ("_low", "_high"))
     if np.isnan([low, high]).any():
         return f"it was tested on {len(table):,} images alone; how much of its {name} is chance is not known"
-    return f"tested on {len(table):,} images: its {name} may be anything from {low:.1%} to {high:.1%} for reasons of chance"
+    said = f"its {name} may be anything from {low:.1%} to {high:.1%} for reasons of chance"
+    return f"tested on {len(table):,} images: {said}"
 
 
 def _outside(metrics: Mapping[str, float], images: int | None) -> str:
@@ -89,8 +90,8 @@ def _calibration(table: pd.DataFrame, metrics: Mapping[str, float]) -> str:
 
 def _closed_set(table: pd.DataFrame) -> str:
     return (
-        f"it knows {len(predictions.class_names(table)):,} classes and nothing else: an image of anything else is given "
-        "one of them, often with a high confidence"
+        f"it knows {len(predictions.class_names(table)):,} classes and nothing else: an image of anything else is "
+        "given one of them, often with a high confidence"
     )
 
 
@@ -105,8 +106,8 @@ def _shown(manifest: pd.DataFrame) -> str:
     side = f"{least:,}" if least == most else f"{least:,} to {most:,}"
     modes, formats = (", ".join(sorted(learned[column].dropna().unique())) for column in ("mode", "format"))
     return (
-        f"it was trained and chosen on {len(learned):,} images of {_sources(learned)} alone, with a shorter side of {side} "
-        f"pixels ({'; '.join(filter(None, (modes, formats)))}); it was never shown others"
+        f"it was trained and chosen on {len(learned):,} images of {_sources(learned)} alone, with a shorter side of "
+        f"{side} pixels ({'; '.join(filter(None, (modes, formats)))}); it was never shown others"
     )
 
 

@@ -1,6 +1,6 @@
 """The tables of a model card, as rows of plain words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -81,21 +81,17 @@ def class_rows(table: pd.DataFrame, manifest: pd.DataFrame | None) -> list[Class
     counts = confusions(table)
     right, support, said = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
     scores = [right / np.maximum(support, 1), right / np.maximum(said, 1), 2 * right / np.maximum(support + said, 1)]
-    images = _images(manifest) if manifest is not None else {}
-    return [
-        ClassRow(
-            name,
-            *((images.get((name, split), 0) if manifest is not None else None) for split in ("train", "validation")),
-            int(support[label]),
-            *(float(score[label]) for score in scores),
-        )
-        for label, name in enumerate(names)
-    ]
+    train, validation = (_images(manifest, split, names) for split in ("train", "validation"))
+    columns = (names, train, validation, support.tolist(), *(score.tolist() for score in scores))
+    return [ClassRow(*row) for row in zip(*columns, strict=True)]
 
 
-def _images(manifest: pd.DataFrame) -> dict[tuple[str, str], int]:
-    grouped = manifests.usable(manifest).groupby(["class_name", "split"]).size()
-    return {(str(name), str(split)): int(count) for (name, split), count in grouped.items()}
+def _images(manifest: pd.DataFrame | None, split: str, names: Sequence[str]) -> list[int | None]:
+    """Images of each class in a split."""
+    if manifest is None:
+        return [None] * len(names)
+    counts = manifests.usable(manifest, split)["class_name"].value_counts()
+    return [int(counts.get(name, 0)) for name in names]
 
 
 def confusions(table: pd.DataFrame) -> npt.NDArray[np.int64]:

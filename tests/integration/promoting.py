@@ -26,6 +26,7 @@ from pipeline_config.settings import configure_environment
 from tasks import predictions, tracking
 from tasks.evaluate.metrics import test_metrics
 from tasks.promote.promotion import propose
+from tasks.promote.proposal import Proposal
 from tasks.records import EvaluatedModel
 from tasks.tracking import RunTags
 
@@ -99,7 +100,7 @@ def log(name: str, wrong: int) -> EvaluatedModel:
 
 def promote(model: EvaluatedModel) -> None:
     with tracking.run("pipeline", f"pipeline of {model.name}", TAGS) as run_id:
-        propose(model, GATES, TAGS, run_id)
+        propose(Proposal(model, GATES, TAGS, run_id))
 
 
 def candidate(name: str) -> EvaluatedModel:
@@ -110,7 +111,7 @@ def candidate(name: str) -> EvaluatedModel:
 def count_writes() -> int:
     """Of the promotion of a better model."""
     count = counted(lambda _: None)
-    propose(candidate("better"), GATES, TAGS, None)
+    propose(Proposal(candidate("better"), GATES, TAGS, None))
     return count()
 
 
@@ -144,7 +145,7 @@ def kill(home: Path, at: int) -> Any:
 
     def promote_and_die() -> None:
         counted(lambda number: os.kill(os.getpid(), signal.SIGKILL) if number == at else None)
-        propose(candidate("better"), GATES, TAGS, None)
+        propose(Proposal(candidate("better"), GATES, TAGS, None))
 
     ended(started(home, promote_and_die), -signal.SIGKILL)
     return json.loads(ended(started(home, reconcile)))

@@ -42,6 +42,7 @@ def client() -> Any:
 @pytest.fixture
 def experiment(request: pytest.FixtureRequest) -> Any:
     """Logs models of a made-up experiment and proposes them."""
+    from tasks.promote.proposal import Proposal
     from tasks.promote.task import promote_model
     from tasks.tracking import RunTags, run
 
@@ -49,7 +50,7 @@ def experiment(request: pytest.FixtureRequest) -> Any:
 
     def propose(model: Any, tags: RunTags = tags, promotion: Promotion = THRESHOLDS) -> Any:
         with run("pipeline", "pipeline", tags) as run_id:
-            return promote_model.fn(model, promotion, tags, run_id)
+            return promote_model.fn(Proposal(model, promotion, tags, run_id))
 
     return SimpleNamespace(name=tags.experiment, tags=tags, propose=propose)
 
@@ -270,7 +271,7 @@ def test_a_promotion_that_fails_in_its_gates_is_given_up_by_the_next(experiment,
 
     experiment.propose(log_model("first", wrong=range(40)))
     with (
-        mock.patch("tasks.promote.promotion.champion_gates", side_effect=OSError("gone")),
+        mock.patch("tasks.promote.comparison.champion_gates", side_effect=OSError("gone")),
         pytest.raises(OSError, match="gone"),
     ):
         experiment.propose(log_model("unlucky", wrong=range(10)))

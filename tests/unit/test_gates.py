@@ -7,9 +7,10 @@ import pytest
 
 from pipeline_config.errors import DarkroomError
 from tasks import predictions
+from tasks.promote.challenger import choose_challenger
 from tasks.promote.data_gates import data_gates
 from tasks.promote.decide import decide
-from tasks.promote.gates import WORTH_MOVING, Side, champion_gates, choose_challenger, threshold_gates
+from tasks.promote.gates import WORTH_MOVING, Side, champion_gates, threshold_gates
 from tasks.promote.servable import largest_difference
 from tasks.records import EvaluatedModel, Gate
 from tasks.sample import Sample
@@ -277,12 +278,12 @@ def evaluated(name, accuracy, loss, seconds=10.0, **metrics):
 )
 def test_challenger_is_the_best_by_the_validation_metric(metric, models, chosen):
     candidates = [evaluated(*model) for model in models]
-    assert choose_challenger(candidates, metric).name == chosen
+    assert choose_challenger(candidates, metric).model.name == chosen
 
 
 def test_test_metrics_choose_nothing():
     candidates = [evaluated("a", 0.9, 0.2, test_accuracy=0.1), evaluated("b", 0.8, 0.3, test_accuracy=1.0)]
-    assert choose_challenger(candidates, "val_accuracy").name == "a"
+    assert choose_challenger(candidates, "val_accuracy").model.name == "a"
 
 
 def test_order_of_the_models_changes_nothing():
