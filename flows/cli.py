@@ -229,7 +229,7 @@ def _promote(run_id: str) -> Answer:
 
     check_places(Settings())
     _, config = tracking.find_configuration(run_id)
-    warm_up(Settings(), config.dataset, isolating=True)
+    warm_up(Settings(), config.dataset, isolating=True, checking=False)
     from flows.promote import promote_run
     from flows.summary import show_decision
 
@@ -254,7 +254,7 @@ def _rollback(experiment: str) -> Answer:
 
     check_places(Settings())
     tracking.check_registered(experiment)
-    warm_up(Settings(), training=False, isolating=True)
+    warm_up(Settings(), training=False, isolating=True, checking=False)
     from flows.registry import roll_back
     from flows.summary import show_decision
 

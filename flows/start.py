@@ -124,7 +124,13 @@ def check_places(settings: Settings) -> None:
         )
 
 
-def warm_up(settings: Settings, dataset: Dataset | None = None, training: bool = True, isolating: bool = False) -> None:
+def warm_up(
+    settings: Settings,
+    dataset: Dataset | None = None,
+    training: bool = True,
+    isolating: bool = False,
+    checking: bool = True,
+) -> None:
     """Load the heavy libraries while Prefect's temporary server starts: that is another process, and slow.
 
     Only the waiting is done in a thread; two threads that import at once can see each other's half-made modules. That
@@ -137,13 +143,15 @@ def warm_up(settings: Settings, dataset: Dataset | None = None, training: bool =
         dataset: that will be listed, if any.
         training: or another use of networks and MLflow.
         isolating: trials, or what proves a model, will be at work in processes of their own.
+        checking: a data set will be validated.
     """
     told = "starting Prefect, loading TensorFlow, opening MLflow's store" if training else "starting Prefect"
     with console.status(told):
         if isolating:
             open_nursery()  # which imports beside this process
         waiting = None if settings.prefect_api_url else _start_temporary_server()
-        importlib.import_module("great_expectations")
+        if checking:
+            importlib.import_module("great_expectations")
         if training:
             load_tensorflow()
             importlib.import_module("mlflow.keras")

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pandas as pd
 
@@ -61,7 +60,7 @@ def _predict(served: ServedModel, manifest: Manifest) -> pd.DataFrame:
         return _ask(served, tested)
 
 
-def _ask(served: ServedModel, tested: Manifest) -> Any:
+def _ask(served: ServedModel, tested: Manifest) -> pd.DataFrame:
     try:
         return predict_split(served.model, open_image_set(tested, Settings().cache), "test", served.class_names)
     except Exception as error:  # TensorFlow, Keras and scikit-learn, each with errors of its own
