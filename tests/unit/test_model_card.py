@@ -88,7 +88,7 @@ def test_the_limits_are_computed_from_what_the_model_did(facts):
     assert "most often confused: 2 of 10 dog as cat, 2 of 10 cat as dog" in told
     assert "more sure than right: mean confidence 90.0%, accuracy 80.0%" in told
     assert "knows 2 classes and nothing else" in told
-    assert "100 images of folder alone, with a shorter side of 24 pixels (RGB; PNG)" in told
+    assert "100 images of the source folder alone, with a shorter side of 24 pixels (mode RGB; PNG)" in told
     assert "learned cat from 10 images and dog from 80" in told
 
 
@@ -97,7 +97,7 @@ def test_that_nobody_tried_it_elsewhere_is_said_and_so_is_how_it_did(facts):
     outside = {f"outside_accuracy{end}": value for end, value in (("", 0.5), ("_low", 0.4), ("_high", 0.6))}
     model = replace(facts.model, metrics={**METRICS, **outside, "outside_gap": 0.3})
     tried = replace(facts, model=model, outside_images=60)
-    assert "on 60 images from elsewhere its accuracy is 50.0% (95 % interval 40.0% to 60.0%), 30.0% below" in limits(
+    assert "on 60 images from elsewhere its accuracy is 50.0% (95 % interval 40.0% to 60.0%), 30.0 points below" in limits(
         tried
     )
     assert "never tried" not in limits(tried)
