@@ -47,10 +47,11 @@ def sweep(
 
 
 def _run(experiment: str, overrides: list[str], sweep_only: bool = False) -> Answer:
-    from flows.start import check_places, load_checked, warm_up
+    from flows.start import check_answerable, check_places, load_checked, warm_up
 
     started = time.perf_counter()
     config = load_checked(experiment, overrides, sweep_only)
+    check_answerable(config.promotion, Settings())
     check_places(Settings())
     warm_up(Settings(), config.dataset, isolating=config.sweep is not None)
     from flows.pipeline import ModelsFailed, pipeline
@@ -224,9 +225,11 @@ def promote(
 
 def _promote(run_id: str) -> Answer:
     from flows.start import check_places, warm_up
+    from tasks import tracking
 
     check_places(Settings())
-    warm_up(Settings(), isolating=True)
+    _, config = tracking.find_configuration(run_id)
+    warm_up(Settings(), config.dataset, isolating=True, checking=False)
     from flows.promote import promote_run
     from flows.summary import show_decision
 
@@ -251,7 +254,7 @@ def _rollback(experiment: str) -> Answer:
 
     check_places(Settings())
     tracking.check_registered(experiment)
-    warm_up(Settings(), training=False, isolating=True)
+    warm_up(Settings(), training=False, isolating=True, checking=False)
     from flows.registry import roll_back
     from flows.summary import show_decision
 

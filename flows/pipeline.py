@@ -11,8 +11,8 @@ from prefect.runtime import flow_run
 from flows.evaluate import evaluate, find_elsewhere
 from flows.outcomes import Failure
 from flows.prepare import Prepared, prepare, refuse_bad_data, say_warnings
-from flows.promote import promote
-from flows.start import check_places, load_checked
+from flows.promote import choose, promote
+from flows.start import check_answerable, check_places, load_checked
 from flows.sweep import Swept, sweep, with_winner
 from flows.train import train
 from pipeline_config.errors import DarkroomError, Unreachable
@@ -23,7 +23,6 @@ from tasks.compare.task import log_comparison
 from tasks.disk import is_disk_full
 from tasks.processes import open_nursery
 from tasks.progress import say
-from tasks.promote.gates import choose_challenger
 from tasks.reasons import reason
 from tasks.records import Decision, EvaluatedModel, Manifest
 from tasks.tracking import RunTags
@@ -35,7 +34,7 @@ class PipelineResult:
     """What a pipeline run came to.
 
     Attributes:
-        best: the best model by the validation metric.
+        best: the model that was proposed: the best by the validation metric, or the cheapest of those tied with it.
         swept: what the experiment's sweep came to; None where it has none, or it failed.
         failures: models that failed, with the reason; the others are in `models`.
         seconds: wall time of each stage.
@@ -95,6 +94,7 @@ def pipeline(experiment: str, overrides: list[str] | None = None, sweep_only: bo
     """
     check_places(configure_environment())
     config = load_checked(experiment, overrides or [], sweep_only)
+    check_answerable(config.promotion, Settings())
     use_threads(config.execution.compute.threads)
     tags = RunTags(config.name, tracking.config_digest(config), flow_run.id)
     with tracking.run("pipeline", f"pipeline {config.name}", tags) as run_id:
@@ -131,10 +131,10 @@ def _run_stages(config: Experiment, tags: RunTags, run_id: str) -> PipelineResul
     if not evaluated:
         raise _all_failed(failures)
     with clock.stage("promote"):
-        decision = promote(evaluated, config.promotion, tags, run_id)
+        decision = promote(evaluated, config.promotion, tags, run_id, manifest)
     with clock.stage("compare"):
         _compare(evaluated, run_id, manifest)
-    best = choose_challenger(evaluated, config.promotion.metric)
+    best = choose(evaluated, config.promotion, manifest).model
     return PipelineResult(
         experiment=config.name,
         pipeline_run_id=run_id,

@@ -12,7 +12,7 @@ from rich.table import Table
 from pipeline_config.errors import GateRefused
 from tasks import tracking
 from tasks.progress import console, say
-from tasks.promote.task import roll_back_model
+from tasks.promote.task import limit_held, roll_back_model
 from tasks.records import Decision
 from tasks.tracking import Promoted
 
@@ -40,7 +40,7 @@ def reconcile() -> dict[str, Any]:
     """Bring aliases and records together, of every experiment that has a registered model; tells what was done."""
     done = {}
     for name in tracking.registered_names():
-        with tracking.registry_held(name):
+        with limit_held(name), tracking.registry_held(name):
             done[name] = tracking.reconcile(name)
     for name, sentences in done.items():
         for sentence in sentences or ["aliases and records agree"]:

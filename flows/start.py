@@ -6,7 +6,7 @@ import logging
 import threading
 
 from pipeline_config.errors import ConfigurationError
-from pipeline_config.experiment import Dataset, Experiment
+from pipeline_config.experiment import Dataset, Experiment, Promotion
 from pipeline_config.loading import load_experiment
 from pipeline_config.settings import Settings
 from tasks import tracking
@@ -87,6 +87,20 @@ def _check_outside(folder: str, dataset: Dataset) -> None:
     outside_dataset(folder, dataset, describe_dataset(dataset).class_names)
 
 
+def check_answerable(promotion: Promotion, settings: Settings) -> None:
+    """Whether somebody could answer, where a person is to be asked; told before anything is trained.
+
+    Raises:
+        ConfigurationError: there is no server that outlives the command.
+    """
+    if promotion.mode == "approval" and not settings.prefect_api_url:
+        raise ConfigurationError(
+            "promotion.mode: approval: expected a Prefect server on which a person can answer, named by "
+            "PREFECT_API_URL; received none; start one with `prefect server start` and set "
+            "PREFECT_API_URL=http://127.0.0.1:4200/api, or choose --set promotion.mode=dry_run"
+        )
+
+
 def check_places(settings: Settings) -> None:
     """Home, tracking store and Prefect server can be used.
 
@@ -110,7 +124,13 @@ def check_places(settings: Settings) -> None:
         )
 
 
-def warm_up(settings: Settings, dataset: Dataset | None = None, training: bool = True, isolating: bool = False) -> None:
+def warm_up(
+    settings: Settings,
+    dataset: Dataset | None = None,
+    training: bool = True,
+    isolating: bool = False,
+    checking: bool = True,
+) -> None:
     """Load the heavy libraries while Prefect's temporary server starts: that is another process, and slow.
 
     Only the waiting is done in a thread; two threads that import at once can see each other's half-made modules. That
@@ -123,13 +143,15 @@ def warm_up(settings: Settings, dataset: Dataset | None = None, training: bool =
         dataset: that will be listed, if any.
         training: or another use of networks and MLflow.
         isolating: trials, or what proves a model, will be at work in processes of their own.
+        checking: a data set will be validated.
     """
     told = "starting Prefect, loading TensorFlow, opening MLflow's store" if training else "starting Prefect"
     with console.status(told):
         if isolating:
             open_nursery()  # which imports beside this process
         waiting = None if settings.prefect_api_url else _start_temporary_server()
-        importlib.import_module("great_expectations")
+        if checking:
+            importlib.import_module("great_expectations")
         if training:
             load_tensorflow()
             importlib.import_module("mlflow.keras")

@@ -56,7 +56,7 @@ def show_result(result: PipelineResult) -> None:
     ordered = sorted(result.models, key=lambda model: -_headline(model.metrics))
     marks = [" *" if model.run_id == result.best.run_id else "" for model in ordered]
     _show_models(title, {f"{model.name}{mark}": model.metrics for model, mark in zip(ordered, marks, strict=True)})
-    say("* best by validation, proposed to the registry")
+    say("* best by validation, or the cheapest of those tied with it; proposed to the registry")
     show_decision(result.decision)
     say("Look at it: darkroom ui")
 

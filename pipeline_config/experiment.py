@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pipeline_config.augmentation import Augmentation
 from pipeline_config.metric_names import HIGHER_IS_BETTER
 from pipeline_config.section import Section
-from pipeline_config.sweep import Sweep
+from pipeline_config.sweep import Duration, Sweep
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=60)]
 
@@ -247,14 +247,21 @@ class Evaluation(Section):
 class Promotion(Section):
     """When the best model becomes champion: its gates. Never one that is worse than the champion beyond chance."""
 
-    mode: Literal["enabled", "dry_run", "disabled"] = Field(
-        "enabled", description="of a pipeline's last step; dry_run: all gates are judged and nothing moves"
+    mode: Literal["enabled", "dry_run", "approval", "disabled"] = Field(
+        "enabled",
+        description="of a pipeline's last step; dry_run: all gates are judged and nothing moves; "
+        "approval: where all pass, a person is asked on the Prefect server",
+    )
+    approval_timeout: Duration = Field(
+        24 * 3_600, description="of approval: seconds, or 90s, 10m or 24h, after which the answer is no"
     )
     metric: Literal["val_accuracy", "val_mean_iou", "val_loss"] = Field(
         "val_accuracy", description="chooses the challenger"
     )
     thresholds: dict[Annotated[str, AfterValidator(_known_metric)], float] = Field(
-        default_factory=dict, description="a lower bound, or an upper one where lower is better"
+        default_factory=dict,
+        description="a lower bound, or an upper one where lower is better, of any logged metric, as "
+        "test_worst_class_recall, test_ece, outside_accuracy, outside_gap, predict_ms_per_image or model_bytes",
     )
     margin: float | None = Field(
         None, gt=0, lt=1, description="share of the test rows by which it must beat the champion, on newer data too"

@@ -60,6 +60,18 @@ def class_names(table: pd.DataFrame) -> list[str]:
     return [column.removeprefix(_PREFIX) for column in table.columns if column.startswith(_PREFIX)]
 
 
+def in_class_order(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """The table of a model that has the same classes in another order; its labels count in the order that is asked for.
+
+    Args:
+        table: of the model.
+        names: its classes, in the order of the labels.
+    """
+    columns = [f"{_PREFIX}{name}" for name in names] if has_classes(table) else []
+    others = [column for column in table.columns if not column.startswith(_PREFIX)]
+    return table[[*others[:2], *columns, *others[2:]]]
+
+
 def has_classes(table: pd.DataFrame) -> bool:
     """Whether the model has a class head."""
     return bool(class_names(table))

@@ -138,13 +138,22 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class Approval:
+    """What a person said who was asked, or that nobody was there; the sentence tells who, and why."""
+
+    approved: bool
+    detail: str
+
+
+@dataclass(frozen=True)
 class Decision:
     """What the registry decided.
 
     Attributes:
         decision: `promoted` (the challenger became champion), `kept` (the champion stays, nothing is wrong),
-            `refused` (a threshold or a comparison failed), `dry_run` (the gates were judged, nothing moved),
-            `disabled`, `rolled_back` (the version before the champion is champion again) or
+            `refused` (a threshold, a comparison or a person said no), `waiting` (for a person's yes),
+            `dry_run` (the gates were judged, nothing moved), `disabled`,
+            `rolled_back` (the version before the champion is champion again) or
             `found` (the aliases were found moved).
         version: of the registered challenger; None when nothing new was registered.
     """

@@ -37,6 +37,16 @@ def accuracy_interval(correct: npt.NDArray[np.bool_]) -> Interval:
     return Interval(float(low), float(high))
 
 
+def interval_of_share(share: float, total: int) -> Interval:
+    """95 % interval of an accuracy of which the share of right ones is known, and not each of them.
+
+    Args:
+        share: 0..1.
+        total: images, at least 1.
+    """
+    return accuracy_interval(np.arange(total) < round(share * total))
+
+
 def exact_interval(hits: int, total: int) -> Interval:
     """Exact 95 % interval of a share (Clopper & Pearson, 1934).
 

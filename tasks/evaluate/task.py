@@ -13,12 +13,12 @@ from tasks.evaluate.artifacts import write_evaluation
 from tasks.evaluate.cost import BATCH_SIZES, measure_cost
 from tasks.evaluate.outside import evaluate_outside
 from tasks.evaluate.outside_images import make_outside_manifest
-from tasks.evaluate.recheck import check_test_images, keep_test_rows
 from tasks.evaluate.slices import write_slices
 from tasks.evaluate.unlabelled import classify_unlabelled
 from tasks.input_pipeline import open_image_set, read_pixels
 from tasks.prediction import predict_split
 from tasks.progress import say
+from tasks.recheck import check_test_images, keep_test_rows
 from tasks.records import Elsewhere, EvaluatedModel, Listing, Manifest, TrainedModel
 from tasks.sample import FILE as SAMPLE_FILE
 from tasks.sample import write_sample

@@ -1,6 +1,5 @@
 """Conditions of promotion, each with its verdict in a sentence. Pure: metrics and predictions in, gates out."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,10 +10,11 @@ import pandas as pd
 from pipeline_config.metric_names import HIGHER_IS_BETTER
 from tasks import predictions
 from tasks.boxes import GOOD_IOU
-from tasks.records import EvaluatedModel, Gate
+from tasks.records import Gate
 from tasks.statistics import PairedTest, mcnemar
 
-WORTH_MOVING = "worth_moving"
+SAME_TEST_ROWS, SAME_HEADS = "same_test_rows", "same_heads"
+NOT_WORSE, WORTH_MOVING = "not_worse_than_champion", "worth_moving"
 _ROUNDING = 1e-9  # 0.95 - 0.9 is less than 0.05 in floating point
 
 
@@ -42,32 +42,14 @@ class Side:
         title: as sentences name it.
         predictions: table of the test rows.
         test_digest, data_digest: None where its run does not tell.
+        note: how its predictions came about, where they are not those of its own evaluation.
     """
 
     title: str
     predictions: pd.DataFrame
     test_digest: str | None
     data_digest: str | None
-
-
-def choose_challenger(models: Sequence[EvaluatedModel], metric: str) -> EvaluatedModel:
-    """The best model by a validation metric; of equals the one with the lower validation loss, then the faster fit.
-
-    A metric that is not a number, or that a model without such a head does not have, ranks last.
-
-    Args:
-        models: at least one.
-        metric: val_accuracy, val_mean_iou or val_loss.
-    """
-    sign = -1 if HIGHER_IS_BETTER[f"chosen_{metric}"] else 1
-
-    def rank(model: EvaluatedModel) -> list[float]:
-        metrics = model.metrics
-        best = sign * metrics.get(f"chosen_{metric}", math.nan)
-        key = (best, metrics["chosen_val_loss"], metrics["fit_seconds"])
-        return [math.inf if math.isnan(value) else value for value in key]
-
-    return min(models, key=rank)
+    note: str = ""
 
 
 def threshold_gates(metrics: Mapping[str, float], thresholds: Mapping[str, float]) -> list[Gate]:
@@ -106,10 +88,14 @@ def champion_gates(challenger: Side, champion: Side, margin: float | None = None
     not_worse = not test.first_is_worse()
     verdict = "not worse beyond chance" if not_worse else "worse beyond chance"
     return [
-        Gate("same_test_rows", True, f"both were evaluated on the same {len(ours)} test rows"),
-        Gate("not_worse_than_champion", not_worse, f"{verdict}: {counts}"),
+        Gate(SAME_TEST_ROWS, True, _told_rows(len(ours), champion.note)),
+        Gate(NOT_WORSE, not_worse, f"{verdict}: {counts}"),
         _better_by(margin, right, test, counts) if margin else _worth_moving(challenger, champion, test, counts),
     ]
+
+
+def _told_rows(rows: int, note: str) -> str:
+    return f"both were evaluated on the same {rows} test rows{f': {note}' if note else ''}"
 
 
 def _worth_moving(challenger: Side, champion: Side, test: PairedTest, counts: str) -> Gate:
@@ -133,7 +119,7 @@ def _better_by(margin: float, right: Sequence[npt.NDArray[np.bool_]], test: Pair
 
 def _other_rows(challenger: Side, champion: Side) -> Gate:
     return Gate(
-        "same_test_rows",
+        SAME_TEST_ROWS,
         False,
         f"{challenger.title} was evaluated on test rows {str(challenger.test_digest)[:12]}, {champion.title} on "
         f"{str(champion.test_digest)[:12]}; only models with the same test rows can be compared; "
@@ -162,7 +148,7 @@ def _criterion(heads: Sequence[_Head]) -> str:
 
 def _other_heads(challenger: Side, champion: Side) -> Gate:
     return Gate(
-        "same_heads",
+        SAME_HEADS,
         False,
         f"of {challenger.title} and {champion.title} one predicts classes alone and the other boxes alone; only models "
         "with a head in common can be compared; give params.heads=[class, box], or start over under another "

@@ -2,68 +2,122 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipeline_config.errors import DarkroomError
-from pipeline_config.experiment import Promotion
 from pipeline_config.settings import Settings
 from tasks import manifest as manifests
 from tasks import predictions, tracking
+from tasks.promote.card import write_card
+from tasks.promote.card_facts import gather_facts
+from tasks.promote.comparison import COMPARING, compare
 from tasks.promote.data_gates import data_gates
 from tasks.promote.decide import decide
-from tasks.promote.gates import Side, champion_gates, threshold_gates
+from tasks.promote.gates import threshold_gates
+from tasks.promote.proposal import Proposal
 from tasks.promote.servable import servable_gate
-from tasks.records import Decision, EvaluatedModel, Gate
+from tasks.records import Approval, Decision, EvaluatedModel, Gate
 from tasks.tracking import Champion, Changes, RunTags
 
 
-def propose(challenger: EvaluatedModel, promotion: Promotion, tags: RunTags, pipeline_run_id: str) -> Decision:
+def propose(proposal: Proposal) -> Decision:
     """Hold the challenger against its gates and move the aliases as they decide; the record comes before the move.
 
-    Args:
-        challenger: an evaluated model.
-        promotion: its gates; in the mode `dry_run` nothing is registered or moved.
-        tags: of the pipeline; `flow_run_id` of who promotes.
-        pipeline_run_id: the run that the record is shown below.
+    In the mode `approval` a challenger that passes is registered and `waiting`; `conclude` takes what a person says.
 
     Raises:
         DarkroomError: another promotion is at work for half an hour, or the aliases are not where they were put.
     """
-    name, moves = tags.experiment, promotion.mode != "dry_run"
+    name, moves = proposal.name, proposal.promotion.mode != "dry_run"
     with tracking.registry_held(name):
         if moves:
             tracking.settle(name)
         champion = tracking.champion(name)
-        if champion and champion.run_id == challenger.run_id:
-            return Decision("kept", champion.version, (), f"{challenger.name} is the champion already")
+        if champion and champion.run_id == proposal.challenger.run_id:
+            return _champion_already(proposal, champion)
         action = "promote" if moves else "dry_run"
-        with tracking.promotion_run(action, challenger.name, tags, pipeline_run_id) as run_id:
-            version = tracking.register(name, challenger, tags, run_id) if moves else None
-            gates = _judge(challenger, champion, promotion, tags, version)
-            decision, changes = _decide(gates, champion, version)
-            tracking.decided(run_id, decision, changes)
-            tracking.carry_out(name, run_id)
+        with _record(action, proposal) as run_id:
+            version = tracking.register(name, proposal.challenger, proposal.tags, run_id) if moves else None
+            gates = _judge(proposal, champion, version, run_id)
+            decision, changes = _decide(proposal, gates, champion, version)
+            if decision.decision == "promoted" and proposal.promotion.mode == "approval":
+                decision, changes = _wait(decision)
+            _carry_out(proposal, run_id, decision, changes)
     return decision
 
 
-def _judge(
-    challenger: EvaluatedModel, champion: Champion | None, promotion: Promotion, tags: RunTags, version: int | None
-) -> list[Gate]:
+def conclude(proposal: Proposal, waiting: Decision, approval: Approval) -> Decision:
+    """What becomes of a challenger that waited for a person; the champion may have moved meanwhile.
+
+    Args:
+        proposal: as it was given to `propose`.
+        waiting: what that returned.
+        approval: what the person said.
+
+    Raises:
+        DarkroomError: as of `propose`.
+    """
+    name = proposal.name
+    with tracking.registry_held(name):
+        tracking.settle(name)
+        champion = tracking.champion(name)
+        if champion and champion.run_id == proposal.challenger.run_id:
+            return _champion_already(proposal, champion)
+        with _record("approve", proposal) as run_id:
+            gates = _judge_again(proposal, waiting, champion, run_id) if approval.approved else list(waiting.gates)
+            gates.append(Gate("approved", approval.approved, approval.detail))
+            decision, changes = _decide(proposal, gates, champion, waiting.version)
+            _carry_out(proposal, run_id, decision, _without_others(changes, name, waiting.version))
+    return decision
+
+
+def _record(action: str, proposal: Proposal) -> AbstractContextManager[str]:
+    return tracking.promotion_run(action, proposal.challenger.name, proposal.tags, proposal.pipeline_run_id)
+
+
+def _champion_already(proposal: Proposal, champion: Champion) -> Decision:
+    detail = proposal.with_reason(f"{proposal.challenger.name} is the champion already")
+    return Decision("kept", champion.version, (), detail)
+
+
+def _carry_out(proposal: Proposal, run_id: str, decision: Decision, changes: Changes) -> None:
+    """Write down the decision and the card that tells it, then do it."""
+    with TemporaryDirectory(dir=Settings().cache) as temporary:
+        card = None
+        if decision.version is not None:
+            card = Path(temporary)
+            write_card(gather_facts(decision.version, proposal.challenger, decision, proposal.tags), card)
+        tracking.decided(run_id, decision, changes, card)
+    tracking.carry_out(proposal.name, run_id)
+
+
+def _judge(proposal: Proposal, champion: Champion | None, version: int | None, run_id: str) -> list[Gate]:
+    challenger, promotion = proposal.challenger, proposal.promotion
     gates = threshold_gates(challenger.metrics, promotion.thresholds)
     if promotion.sound_data:
         gates += _judge_data(challenger)
     if champion:
-        gates += _compare(challenger, champion, tags, promotion.margin)
+        gates += compare(proposal, champion, run_id)
     if promotion.servable:
-        uri = challenger.model_uri if version is None else f"models:/{tags.experiment}/{version}"
+        uri = challenger.model_uri if version is None else f"models:/{proposal.name}/{version}"
         gates.append(servable_gate(uri, challenger.run_id))
     return gates
 
 
-def _decide(gates: Sequence[Gate], champion: Champion | None, version: int | None) -> tuple[Decision, Changes]:
+def _judge_again(proposal: Proposal, waiting: Decision, champion: Champion | None, run_id: str) -> list[Gate]:
+    """The gates as they were, but those of the comparison, which is made with the champion of now."""
+    others = [gate for gate in waiting.gates if gate.name not in COMPARING]
+    return others + (compare(proposal, champion, run_id) if champion else [])
+
+
+def _decide(
+    proposal: Proposal, gates: Sequence[Gate], champion: Champion | None, version: int | None
+) -> tuple[Decision, Changes]:
     """The decision, and where it puts the aliases."""
     word, detail = decide(gates, champion is not None)
+    detail = proposal.with_reason(detail)
     if version is None:
         return Decision("dry_run", None, tuple(gates), f"nothing moves; it would be {word}: {detail}"), {}
     decision = Decision(word, version, tuple(gates), detail)
@@ -71,6 +125,18 @@ def _decide(gates: Sequence[Gate], champion: Champion | None, version: int | Non
         return decision, {"challenger": version}
     dethroned = {"previous": champion.version} if champion else {}
     return decision, {**dethroned, "champion": version, "challenger": None}
+
+
+def _wait(decision: Decision) -> tuple[Decision, Changes]:
+    waiting = Decision("waiting", decision.version, decision.gates, f"{decision.detail}; a person is asked")
+    return waiting, {"challenger": decision.version}
+
+
+def _without_others(changes: Changes, name: str, version: int | None) -> Changes:
+    """The alias `challenger` may belong to a model that was proposed while the person thought."""
+    if tracking.aliases(name).get("challenger") == version:
+        return changes
+    return {alias: put for alias, put in changes.items() if alias != "challenger"}
 
 
 def _judge_data(challenger: EvaluatedModel) -> list[Gate]:
@@ -85,21 +151,6 @@ def _judge_data(challenger: EvaluatedModel) -> list[Gate]:
         return [Gate("data_validated", False, f"whether the data were sound cannot be told: {error}")]
     tested = list(predictions.read(challenger.predictions)["image_id"])
     return data_gates(found, table, tested, leaks_dropped=experiment.validation.drop_leaking)
-
-
-def _compare(challenger: EvaluatedModel, champion: Champion, tags: RunTags, margin: float | None) -> list[Gate]:
-    """Gates of the comparison with the champion; where its predictions are gone, the one that says so."""
-    try:
-        with TemporaryDirectory(dir=Settings().cache) as folder:
-            theirs = predictions.read(tracking.download_predictions(champion.run_id, Path(folder)))
-    except DarkroomError as error:
-        return [Gate("same_test_rows", False, f"the champion (version {champion.version}) cannot be compared: {error}")]
-    ours = predictions.read(challenger.predictions)
-    return champion_gates(
-        Side(f"the challenger {challenger.name}", ours, challenger.test_digest, tags.data_digest),
-        Side(f"the champion (version {champion.version})", theirs, champion.test_digest, champion.data_digest),
-        margin,
-    )
 
 
 def roll_back(name: str, flow_run_id: str | None) -> Decision:

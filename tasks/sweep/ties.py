@@ -17,9 +17,7 @@ from tasks.sweep.settings_in_words import (
     tell_value,
     tell_values,
 )
-
-_AS_MANY = 1.01  # times the parameters: no more than that is as many
-_SHORTER = 0.9  # of the seconds of a fit: what is not below is as long, for the clock is not more exact
+from tasks.ties import AS_MANY, is_faster, is_tied
 
 
 @dataclass(frozen=True)
@@ -84,8 +82,7 @@ def find_tied(trials: Iterable[Trial], metric: str) -> list[Trial]:
 
 
 def _is_within(trial: Trial, best: Trial) -> bool:
-    low, high = find_interval(best) or (math.inf, -math.inf)
-    return trial.value == best.value or low <= (trial.value or 0.0) <= high
+    return is_tied(trial.value or 0.0, best.value or 0.0, find_interval(best))
 
 
 def recommend(trials: Sequence[Trial], metric: str, images: int | None = None) -> Recommendation | None:
@@ -110,14 +107,13 @@ def recommend(trials: Sequence[Trial], metric: str, images: int | None = None) -
 def _find_cheapest(tied: Sequence[Trial]) -> Trial:
     """Fewest parameters; among as many the best, or the shortest fit where it is a tenth shorter than the best's."""
     fewest = min(_figure(trial, "parameters") for trial in tied)
-    small = [trial for trial in tied if _figure(trial, "parameters") <= fewest * _AS_MANY]
+    small = [trial for trial in tied if _figure(trial, "parameters") <= fewest * AS_MANY]
     shortest = min(small, key=lambda trial: _figure(trial, "fit_seconds"))
     return shortest if _fits_faster(shortest, small[0]) else small[0]
 
 
 def _fits_faster(trial: Trial, other: Trial) -> bool:
-    seconds, others = _figure(trial, "fit_seconds"), _figure(other, "fit_seconds")
-    return math.isfinite(others) and seconds <= _SHORTER * others
+    return is_faster(_figure(trial, "fit_seconds"), _figure(other, "fit_seconds"))
 
 
 def _figure(trial: Trial, name: str) -> float:
@@ -176,7 +172,7 @@ def _tell_choice(chosen: Trial, tied: Sequence[Trial]) -> str:
 
 def _tell_why(chosen: Trial, tied: Sequence[Trial]) -> str:
     best, fewest, of_best = tied[0], _figure(chosen, "parameters"), _figure(tied[0], "parameters")
-    if fewest * _AS_MANY < of_best:
+    if fewest * AS_MANY < of_best:
         return f"of the tied ones it is the cheapest, with {fewest:,.0f} parameters where the best has {of_best:,.0f}"
     if chosen is not best:
         seconds, longer = (tell_duration(_figure(trial, "fit_seconds")) for trial in (chosen, best))

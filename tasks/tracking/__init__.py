@@ -4,6 +4,7 @@ Every write names its run: MLflow's active run belongs to a thread and gets lost
 automatically. The README's section "In MLflow" lays out runs, names and tags.
 """
 
+from tasks.tracking.cards import DESCRIPTION_FILE
 from tasks.tracking.comparison import History, LoggedRun, find_runs, read_runs
 from tasks.tracking.logs import (
     log_configuration,
@@ -43,6 +44,7 @@ from tasks.tracking.sweeps import mark_trial, sweep_run
 from tasks.tracking.trained import fetch_file, fetch_manifest, find_configuration, find_trained, forget_failure
 
 __all__ = [
+    "DESCRIPTION_FILE",
     "Champion",
     "Changes",
     "History",

@@ -16,6 +16,7 @@ from typing import Any
 from pipeline_config.errors import DarkroomError
 from pipeline_config.settings import Settings
 from tasks.records import Decision, Gate
+from tasks.tracking.cards import keep_card, publish_card
 from tasks.tracking.registry import DECISION_FILE, aliases, as_json, decision_tags, move_aliases, record_decision
 from tasks.tracking.runs import RunTags, end_run, run, set_tags
 from tasks.tracking.store import client
@@ -108,15 +109,24 @@ def _user() -> str:
         return "unknown"
 
 
-def decided(run_id: str, decision: Decision, changes: Changes) -> None:
-    """Write the decision and where the aliases are to be; from here on `carry_out` can be done by anybody."""
+def decided(run_id: str, decision: Decision, changes: Changes, card: Path | None = None) -> None:
+    """Write the decision and where the aliases are to be; from here on `carry_out` can be done by anybody.
+
+    Args:
+        run_id: of the record.
+        decision: the decision.
+        changes: of the aliases.
+        card: folder of the version's model card, which is kept with the record until it is carried out; or None.
+    """
+    if card:
+        keep_card(run_id, card)
     client().log_text(run_id, as_json(decision), DECISION_FILE)
     version = {"darkroom.version": str(decision.version)} if decision.version else {}
     set_tags(run_id, {**decision_tags(decision), **version, _WANTED: json.dumps(dict(changes)), _STATE: "decided"})
 
 
 def carry_out(name: str, run_id: str) -> None:
-    """Move the aliases as the record says, read them back, tell the decision on version and pipeline, close the record.
+    """Move the aliases as the record says, read them back, tell the decision and the card, close the record.
 
     It may be done again, whatever of it was done before.
 
@@ -135,7 +145,10 @@ def carry_out(name: str, run_id: str) -> None:
             f"registry of {name}: expected its aliases where they were put; received {', '.join(wrong)}; "
             f"`darkroom reconcile` tries again"
         )
-    record_decision(name, tags.get(_PIPELINE), read_decision(run_id))
+    decision = read_decision(run_id)
+    record_decision(name, tags.get(_PIPELINE), decision)
+    if decision.version is not None:
+        publish_card(name, decision.version, run_id)
     set_tags(run_id, {_AFTER: json.dumps(found), _STATE: "closed"})
 
 

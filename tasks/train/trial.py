@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pipeline_config.errors import DarkroomError
@@ -18,7 +17,7 @@ from tasks import predictions
 from tasks.input_pipeline import ImageSet, open_image_set
 from tasks.prediction import predict_split
 from tasks.records import Manifest
-from tasks.statistics import Interval, accuracy_interval, mean_interval
+from tasks.statistics import Interval, interval_of_share, mean_interval
 from tasks.train.checkpoint import Checkpoint, History, Progress, open_checkpoint
 from tasks.train.compute.threads import use_threads
 from tasks.train.computed import choose, fit_planned, share_features
@@ -143,7 +142,7 @@ def _measure(network: Any, images: ImageSet, job: Job, fit: Fit) -> tuple[dict[s
     figures = {**chosen, **describe_fit(network, fit)}
     if job.metric == "val_accuracy":
         count = len(images.positions("validation"))
-        return figures, accuracy_interval(np.arange(count) < round(chosen["chosen_val_accuracy"] * count))
+        return figures, interval_of_share(chosen["chosen_val_accuracy"], count)
     validation = predict_split(network, images, "validation", job.manifest.class_names)
     return figures, _interval(validation, job.metric)
 

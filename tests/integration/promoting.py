@@ -26,6 +26,7 @@ from pipeline_config.settings import configure_environment
 from tasks import predictions, tracking
 from tasks.evaluate.metrics import test_metrics
 from tasks.promote.promotion import propose
+from tasks.promote.proposal import Proposal
 from tasks.records import EvaluatedModel
 from tasks.tracking import RunTags
 
@@ -35,10 +36,13 @@ GATES = Promotion(thresholds={"test_accuracy": 0.6}, servable=False, sound_data=
 WRITES = (
     "create_run",
     "log_text",
+    "log_artifact",
+    "log_artifacts",
     "set_tag",
     "set_terminated",
     "create_model_version",
     "set_model_version_tag",
+    "update_model_version",
     "set_registered_model_alias",
     "delete_registered_model_alias",
 )
@@ -96,7 +100,7 @@ def log(name: str, wrong: int) -> EvaluatedModel:
 
 def promote(model: EvaluatedModel) -> None:
     with tracking.run("pipeline", f"pipeline of {model.name}", TAGS) as run_id:
-        propose(model, GATES, TAGS, run_id)
+        propose(Proposal(model, GATES, TAGS, run_id))
 
 
 def candidate(name: str) -> EvaluatedModel:
@@ -107,7 +111,7 @@ def candidate(name: str) -> EvaluatedModel:
 def count_writes() -> int:
     """Of the promotion of a better model."""
     count = counted(lambda _: None)
-    propose(candidate("better"), GATES, TAGS, None)
+    propose(Proposal(candidate("better"), GATES, TAGS, None))
     return count()
 
 
@@ -141,7 +145,7 @@ def kill(home: Path, at: int) -> Any:
 
     def promote_and_die() -> None:
         counted(lambda number: os.kill(os.getpid(), signal.SIGKILL) if number == at else None)
-        propose(candidate("better"), GATES, TAGS, None)
+        propose(Proposal(candidate("better"), GATES, TAGS, None))
 
     ended(started(home, promote_and_die), -signal.SIGKILL)
     return json.loads(ended(started(home, reconcile)))
@@ -164,6 +168,7 @@ def tell() -> Any:
         "history": [vars(entry) for entry in tracking.history(NAME)],
         "models": {int(version.version): version.tags["darkroom.model"] for version in versions},
         "decisions": {int(version.version): version.tags.get("darkroom.decision") for version in versions},
+        "cards": {int(version.version): version.description for version in versions},
         "running": [run.info.run_name for run in runs if run.data.tags["darkroom.kind"] == "promotion"],
     }
 

@@ -201,7 +201,7 @@ def test_a_test_image_that_is_gone_is_named_with_code_3_and_the_run_stays_as_it_
 
 
 def test_a_test_image_with_other_pixels_is_named(earlier, manifest):
-    from tasks.evaluate.recheck import check_test_images
+    from tasks.recheck import check_test_images
 
     other = paths(earlier, "test")[1]
     with changed(other):
@@ -213,7 +213,7 @@ def test_a_test_image_with_other_pixels_is_named(earlier, manifest):
 
 
 def test_a_test_image_that_is_no_image_any_more_is_named(earlier, manifest):
-    from tasks.evaluate.recheck import check_test_images
+    from tasks.recheck import check_test_images
 
     broken = paths(earlier, "test")[2]
     with changed(broken):
@@ -223,7 +223,7 @@ def test_a_test_image_that_is_no_image_any_more_is_named(earlier, manifest):
 
 
 def test_a_file_with_other_bytes_and_the_same_pixels_is_the_same_image(earlier, manifest):
-    from tasks.evaluate.recheck import check_test_images
+    from tasks.recheck import check_test_images
 
     packed = paths(earlier, "test")[3]
     with changed(packed):

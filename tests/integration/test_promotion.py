@@ -1,6 +1,8 @@
 """Which model becomes champion, on a registry in SQLite."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +10,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline_config.errors import DarkroomError
@@ -42,6 +45,7 @@ def client() -> Any:
 @pytest.fixture
 def experiment(request: pytest.FixtureRequest) -> Any:
     """Logs models of a made-up experiment and proposes them."""
+    from tasks.promote.proposal import Proposal
     from tasks.promote.task import promote_model
     from tasks.tracking import RunTags, run
 
@@ -49,7 +53,7 @@ def experiment(request: pytest.FixtureRequest) -> Any:
 
     def propose(model: Any, tags: RunTags = tags, promotion: Promotion = THRESHOLDS) -> Any:
         with run("pipeline", "pipeline", tags) as run_id:
-            return promote_model.fn(model, promotion, tags, run_id)
+            return promote_model.fn(Proposal(model, promotion, tags, run_id))
 
     return SimpleNamespace(name=tags.experiment, tags=tags, propose=propose)
 
@@ -86,6 +90,18 @@ def log_model(tmp_path: Path, experiment: Any, client: Any) -> Any:
         )
 
     return log
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Any:
+    """A manifest of 100 validation images, which tell how far values may differ by chance."""
+    from tasks import manifest as manifests
+    from tasks.records import Manifest
+
+    rows = {"image_id": [f"{row:064}" for row in range(100)], "label": 0, "bytes": 1, "split": "validation"}
+    table = pd.DataFrame({**rows, "status": "ok"})
+    manifests.write(manifests.conform(table), tmp_path / "manifest.parquet")
+    return Manifest(tmp_path / "manifest.parquet", "d" * 64, "t" * 64, CLASSES, (16, 16), tmp_path, None)
 
 
 def aliases(client: Any, name: str) -> dict[str, int]:
@@ -222,7 +238,16 @@ def test_every_promotion_has_its_record_below_the_pipeline_s_run(experiment, log
     record = client.get_run(better.run_id)
     parent = client.get_run(record.data.tags["mlflow.parentRunId"])
     assert (record.info.status, parent.data.tags["darkroom.kind"]) == ("FINISHED", "pipeline")
-    assert [file.path for file in client.list_artifacts(better.run_id)] == ["promotion.json"]
+    assert [file.path for file in client.list_artifacts(better.run_id)] == ["model_card", "promotion.json"]
+
+
+def test_the_version_has_a_model_card_with_the_decision_and_its_train_run_the_page(experiment, log_model, client):
+    model = log_model("bad", wrong=range(100))
+    experiment.propose(model)
+    card = client.get_model_version(experiment.name, "1").description
+    assert card.startswith(f"# {experiment.name}".replace("_", r"\_"))
+    assert "**Decision: refused**" in card
+    assert {"model_card.html", "model_card.md"} <= {file.path for file in client.list_artifacts(model.run_id)}
 
 
 def test_a_dry_run_registers_nothing_and_is_recorded(experiment, log_model, client):
@@ -261,7 +286,7 @@ def test_a_promotion_that_fails_in_its_gates_is_given_up_by_the_next(experiment,
 
     experiment.propose(log_model("first", wrong=range(40)))
     with (
-        mock.patch("tasks.promote.promotion.champion_gates", side_effect=OSError("gone")),
+        mock.patch("tasks.promote.comparison.champion_gates", side_effect=OSError("gone")),
         pytest.raises(OSError, match="gone"),
     ):
         experiment.propose(log_model("unlucky", wrong=range(10)))
@@ -322,7 +347,7 @@ def test_a_rollback_without_a_version_to_go_back_to_says_so(experiment, log_mode
 
 
 @pytest.mark.usefixtures("on_prefect")
-def test_the_flow_proposes_the_best_by_validation_and_not_by_test(experiment, log_model, client):
+def test_the_flow_proposes_the_best_by_validation_and_not_by_test(experiment, log_model, client, manifest):
     from flows.promote import promote
     from tasks.tracking import run
 
@@ -330,19 +355,143 @@ def test_the_flow_proposes_the_best_by_validation_and_not_by_test(experiment, lo
     lucky.metrics["chosen_val_accuracy"] = 0.7
     steady = log_model("steady", wrong=range(20))
     with run("pipeline", "pipeline", experiment.tags) as run_id:
-        decision = promote([lucky, steady], THRESHOLDS, experiment.tags, run_id)
+        decision = promote([lucky, steady], THRESHOLDS, experiment.tags, run_id, manifest)
     assert decision.decision == "promoted"
     assert client.get_model_version(experiment.name, "1").tags["darkroom.model"] == "steady"
 
 
 @pytest.mark.usefixtures("on_prefect")
-def test_nothing_is_registered_where_promotion_is_disabled(experiment, log_model, client):
+def test_nothing_is_registered_where_promotion_is_disabled(experiment, log_model, client, manifest):
     from mlflow.exceptions import MlflowException
 
     from flows.promote import promote
 
     model = log_model("first", wrong=range(20))
-    decision = promote([model], Promotion(mode="disabled"), experiment.tags, model.run_id)
+    decision = promote([model], Promotion(mode="disabled"), experiment.tags, model.run_id, manifest)
     assert (decision.decision, decision.version) == ("disabled", None)
     with pytest.raises(MlflowException, match="not found"):
         client.get_registered_model(experiment.name)
+
+
+# A person is asked.
+
+
+@pytest.fixture
+def ask(experiment, manifest, prefect_url, monkeypatch, wait_until):
+    """`ask(model, {"approve": True})`: what the flow decides where a person answers so, or None: nobody answers."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.flow_runs import resume_flow_run
+
+    from flows.promote import promote
+    from tasks.tracking import run
+
+    monkeypatch.setenv("PREFECT_API_URL", prefect_url)
+    monkeypatch.setattr("flows.approval._SECONDS_BETWEEN_LOOKS", 0.1)
+
+    def paused():
+        with get_client(sync_client=True) as client:
+            runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(state={"type": {"any_": ["PAUSED"]}}))
+        return [found for found in runs if experiment.name in found.name]
+
+    def answer(said, meanwhile):
+        (found,) = wait_until(paused, 60, "a paused flow run")
+        meanwhile()
+        resume_flow_run(found.id, run_input=said)
+
+    def propose(model, said, seconds=60, meanwhile=lambda: None):
+        asked = THRESHOLDS.model_copy(update={"mode": "approval", "approval_timeout": seconds})
+        with ThreadPoolExecutor(1) as person, run("pipeline", "pipeline", experiment.tags) as run_id:
+            answered = person.submit(copy_context().run, answer, said, meanwhile) if said else None
+            decision = promote([model], asked, experiment.tags, run_id, manifest)
+            if answered:
+                answered.result()
+        return decision
+
+    return propose
+
+
+@pytest.mark.usefixtures("on_prefect")
+def test_a_model_that_passed_waits_for_a_yes_which_is_recorded(experiment, log_model, client, ask):
+    from tasks import tracking
+
+    waiting = []
+    decision = ask(
+        log_model("first", wrong=range(20)),
+        {"approve": True, "by": "Ann", "because": "it is fine"},
+        meanwhile=lambda: waiting.append(aliases(client, experiment.name)),
+    )
+    assert (decision.decision, decision.version) == ("promoted", 1)
+    assert decision.gates[-1].detail == "Ann said yes: it is fine"
+    assert waiting == [{"challenger": 1}]
+    assert aliases(client, experiment.name) == {"champion": 1}
+    entries = tracking.history(experiment.name)
+    assert [(entry.action, entry.decision, entry.state) for entry in entries] == [
+        ("approve", "promoted", "closed"),
+        ("promote", "waiting", "closed"),
+    ]
+    assert "Ann said yes: it is fine" in client.get_model_version(experiment.name, "1").description
+
+
+@pytest.mark.usefixtures("on_prefect")
+def test_nobody_s_answer_is_a_no(experiment, log_model, client, ask):
+    decision = ask(log_model("first", wrong=range(20)), None, seconds=1)
+    assert (decision.decision, decision.detail) == ("refused", "nobody said yes within 1 s")
+    assert aliases(client, experiment.name) == {"challenger": 1}
+
+
+@pytest.mark.usefixtures("on_prefect")
+def test_a_yes_does_not_help_against_a_champion_that_came_meanwhile(experiment, log_model, client, ask):
+    better = log_model("better", wrong=range(5))
+    model = log_model("first", wrong=range(40))
+    decision = ask(model, {"approve": True, "by": "Ann"}, meanwhile=lambda: experiment.propose(better))
+    assert decision.decision == "refused"
+    assert verdicts(decision) == {
+        "threshold_test_accuracy": True,
+        "same_test_rows": True,
+        "not_worse_than_champion": False,
+        "worth_moving": False,
+        "approved": True,
+    }
+    assert aliases(client, experiment.name)["champion"] == 2
+
+
+@pytest.mark.usefixtures("on_prefect")
+def test_a_no_is_recorded_with_who_and_why(experiment, log_model, client, ask):
+    decision = ask(log_model("first", wrong=range(20)), {"approve": False, "by": "Ann", "because": "too soon"})
+    assert (decision.decision, decision.detail) == ("refused", "Ann said no: too soon")
+    assert aliases(client, experiment.name) == {"challenger": 1}
+
+
+def test_a_server_on_which_nobody_can_answer_is_refused_before_anything_starts():
+    from flows.start import check_answerable
+    from pipeline_config.errors import ConfigurationError
+    from pipeline_config.settings import Settings
+
+    with pytest.raises(ConfigurationError, match="PREFECT_API_URL"):
+        check_answerable(Promotion(mode="approval"), Settings(prefect_api_url=None))
+    check_answerable(Promotion(mode="approval"), Settings(prefect_api_url="http://127.0.0.1:4200/api"))
+    check_answerable(Promotion(), Settings(prefect_api_url=None))
+
+
+@pytest.mark.usefixtures("on_prefect")
+def test_on_a_prefect_server_one_promotion_alone_holds_the_registered_model(experiment, prefect_url, monkeypatch):
+    from prefect.client.orchestration import get_client
+
+    from tasks.promote.task import limit_held, limit_name
+
+    monkeypatch.setenv("PREFECT_API_URL", prefect_url)
+    monkeypatch.setattr("tasks.promote.task._SECONDS_TO_WAIT", 0.5)
+
+    def slots():
+        with get_client(sync_client=True) as client:
+            limit = client.read_global_concurrency_limit_by_name(f"darkroom-registry-{experiment.name}")
+        return limit.limit, limit.active_slots
+
+    with limit_held(experiment.name):
+        assert slots() == (1, 1)
+        with pytest.raises(DarkroomError, match=limit_name(experiment.name)), limit_held(experiment.name):
+            pass
+        with limit_held("another"):
+            pass
+    assert slots() == (1, 0)

@@ -49,6 +49,7 @@ def test_a_promotion_that_is_killed_before_any_write_is_brought_together_by_reco
         assert registry["again"] == [], at
         promoted = after["aliases"]["champion"] == 2
         assert after["aliases"] == ({"champion": 2, "previous": 1} if promoted else {"champion": 1}), at
+        assert not promoted or "**Decision: promoted**" in after["cards"]["2"], at
         assert after["decisions"].get("2") == ("promoted" if promoted else after["decisions"].get("2")), at
 
 

@@ -17,7 +17,8 @@ from tasks.evaluate.box_gallery import draw_boxes, sample_and_worst
 from tasks.evaluate.metrics import test_metrics as metrics_of  # pytest would collect it by its own name
 from tasks.picture_style import FIRST, SECOND
 from tasks.progress import console
-from tasks.promote.gates import Side, champion_gates, choose_challenger
+from tasks.promote.challenger import choose_challenger
+from tasks.promote.gates import Side, champion_gates
 from tasks.records import EvaluatedModel
 from tasks.statistics import mean_interval
 from tasks.train.box_diagnosis import diagnose_boxes
@@ -241,8 +242,8 @@ def test_challenger_may_be_the_best_by_iou_and_a_model_without_boxes_ranks_last(
         evaluated("worse", chosen_val_mean_iou=0.5, chosen_val_loss=0.2),
         evaluated("better", chosen_val_mean_iou=0.7, chosen_val_loss=0.4),
     ]
-    assert choose_challenger(models, "val_mean_iou").name == "better"
-    assert choose_challenger(models[1:], "val_accuracy").name == "worse"  # nobody has one: by the loss
+    assert choose_challenger(models, "val_mean_iou").model.name == "better"
+    assert choose_challenger(models[1:], "val_accuracy").model.name == "worse"  # nobody has one: by the loss
 
 
 def test_table_of_models_has_the_columns_that_any_of_them_has():

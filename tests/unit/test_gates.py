@@ -7,9 +7,11 @@ import pytest
 
 from pipeline_config.errors import DarkroomError
 from tasks import predictions
+from tasks.promote.challenger import choose_challenger
+from tasks.promote.champion_again import leave_out
 from tasks.promote.data_gates import data_gates
 from tasks.promote.decide import decide
-from tasks.promote.gates import WORTH_MOVING, Side, champion_gates, choose_challenger, threshold_gates
+from tasks.promote.gates import WORTH_MOVING, Side, champion_gates, threshold_gates
 from tasks.promote.servable import largest_difference
 from tasks.records import EvaluatedModel, Gate
 from tasks.sample import Sample
@@ -55,6 +57,11 @@ def detail(gates, name):
         ("test_loss", 0.4, 0.3, False),
         ("model_bytes", 2_000_000, 1_000_000, False),
         ("predict_ms_per_image", 5.0, 10.0, True),
+        ("test_ece", 0.2, 0.1, False),
+        ("test_worst_class_recall", 0.4, 0.5, False),
+        ("outside_accuracy", 0.5, 0.8, False),
+        ("outside_gap", 0.49, 0.1, False),
+        ("outside_gap", -0.02, 0.1, True),
         ("test_accuracy", float("nan"), 0.9, False),
         ("test_loss", float("nan"), 0.3, False),
     ],
@@ -277,17 +284,76 @@ def evaluated(name, accuracy, loss, seconds=10.0, **metrics):
 )
 def test_challenger_is_the_best_by_the_validation_metric(metric, models, chosen):
     candidates = [evaluated(*model) for model in models]
-    assert choose_challenger(candidates, metric).name == chosen
+    assert choose_challenger(candidates, metric).model.name == chosen
 
 
 def test_test_metrics_choose_nothing():
     candidates = [evaluated("a", 0.9, 0.2, test_accuracy=0.1), evaluated("b", 0.8, 0.3, test_accuracy=1.0)]
-    assert choose_challenger(candidates, "val_accuracy").name == "a"
+    assert choose_challenger(candidates, "val_accuracy").model.name == "a"
 
 
 def test_order_of_the_models_changes_nothing():
     candidates = [evaluated("a", 0.9, 0.3), evaluated("b", 0.9, 0.2), evaluated("c", 0.7, 0.1)]
     assert choose_challenger(candidates, "val_accuracy") == choose_challenger(candidates[::-1], "val_accuracy")
+
+
+def with_cost(name, accuracy, ms, parameters=1_000.0, size=9_000.0):
+    return evaluated(name, accuracy, 0.2, predict_ms_per_image=ms, parameters=parameters, model_bytes=size)
+
+
+@pytest.mark.parametrize(
+    ("models", "chosen"),
+    [
+        ([("slow", 0.95, 2.0), ("fast", 0.94, 0.5)], "fast"),
+        ([("slow", 0.95, 2.0), ("fast", 0.75, 0.5)], "slow"),
+        ([("best", 0.95, 2.0), ("as_fast", 0.94, 1.9)], "best"),
+        ([("large", 0.95, 2.0, 9_000.0), ("small", 0.94, 1.9, 1_000.0)], "small"),
+        ([("large", 0.95, 2.0, 1_000.0, 9_000.0), ("small", 0.94, 2.0, 1_000.0, 4_000.0)], "small"),
+        ([("best", 0.95, 2.0, 1_000.0, 9_010.0), ("other", 0.94, 2.0, 1_000.0, 9_000.0)], "best"),
+    ],
+    ids=["cheaper", "cheaper but worse", "as cheap", "fewer parameters", "fewer bytes", "a few bytes"],
+)
+def test_of_tied_candidates_the_cheaper_is_proposed_and_the_verdict_says_so(models, chosen):
+    candidates = [with_cost(*model) for model in models]
+    challenger = choose_challenger(candidates, "val_accuracy", validation_images=100)
+    assert challenger.model.name == chosen
+    best = models[0][0]
+    if models[1][1] == 0.75:
+        assert challenger.why == ""
+    else:
+        assert challenger.why.startswith(f"tied by val_accuracy: {best} (0.95), {models[1][0]} (0.94), within 0.9")
+        assert f"{chosen} is proposed, as it is {'the best' if chosen == best else 'the cheaper'}" in challenger.why
+
+
+def test_where_the_noise_is_not_known_equal_values_alone_are_tied():
+    models = [with_cost("slow", 0.95, 2.0), with_cost("fast", 0.94, 0.5)]
+    assert choose_challenger(models, "val_accuracy").model.name == "slow"
+    models = [with_cost("slow", 0.95, 2.0), with_cost("fast", 0.95, 0.5)]
+    challenger = choose_challenger(models, "val_accuracy")
+    assert challenger.model.name == "fast"
+    assert challenger.why.endswith("the cheaper: 0.5 ms an image instead of 2")
+
+
+# The champion on other rows
+
+
+def test_rows_that_the_champion_learned_from_are_left_out_and_counted():
+    whole = table(lambda _: True)
+    kept, told = leave_out(whole, {f"{row:03}" for row in range(90)} | {"elsewhere"})
+    assert list(kept["image_id"]) == [f"{row:03}" for row in range(90, 100)]
+    assert told == "90 of 100 are left out, as it learned from them, and would be flattered"
+
+
+@pytest.mark.parametrize(("learned", "told"), [(None, "is not known"), ({"elsewhere"}, "learned from none of them")])
+def test_where_it_learned_from_none_or_nobody_knows_all_rows_stay(learned, told):
+    kept, sentence = leave_out(table(lambda _: True), learned)
+    assert len(kept) == ROWS
+    assert told in sentence
+
+
+def test_too_few_rows_are_left_to_find_a_worse_model_worse():
+    with pytest.raises(DarkroomError, match=r"95 of these 100 test rows; expected at least 6 others .* received 5"):
+        leave_out(table(lambda _: True), {f"{row:03}" for row in range(95)})
 
 
 # The verdict

@@ -58,3 +58,16 @@ def test_failed_write_leaves_the_former_table(table, tmp_path, monkeypatch):
         predictions.write(table, path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["predictions.parquet"]
+
+
+def test_classes_in_another_order_are_the_same_probabilities_under_the_same_names(table):
+    ordered = predictions.in_class_order(table, NAMES[::-1])
+    assert predictions.class_names(ordered) == NAMES[::-1]
+    np.testing.assert_array_equal(predictions.probabilities(ordered), predictions.probabilities(table)[:, ::-1])
+    assert list(ordered.columns[:2]) == ["image_id", "label"]
+
+
+def test_boxes_alone_have_no_class_order():
+    boxes = np.full((1, 4), 0.5)
+    table = predictions.make_table(["a"], [0], None, [], (boxes, boxes))
+    assert predictions.in_class_order(table, NAMES).equals(table)
