@@ -137,12 +137,22 @@ def freeze(model: Any, size: tuple[int | None, int | None]) -> Any:
 
 def _call_plainly(operation: Any, *arguments: Any, **more: Any) -> Any:
     """Antialiased resizing, which LiteRT and ONNX lack, is nothing where the size is right, and else two matrices."""
+    import keras
+
+    arguments, more = keras.tree.map_structure(_constant, (arguments, more))
     if type(operation).__name__ != "Resize":
         return operation(*arguments, **more)
     (images,) = arguments
     if tuple(images.shape[1:3]) == tuple(operation.size):
         return images
     return _resize_by_matrices(images, operation)
+
+
+def _constant(argument: Any) -> Any:
+    """A tensor that is held outside of layers, as the mean of a preprocessing, would become an input of the graph."""
+    import keras
+
+    return keras.ops.convert_to_numpy(argument) if keras.ops.is_tensor(argument) else argument
 
 
 def _resize_by_matrices(images: Any, resize: Any) -> Any:

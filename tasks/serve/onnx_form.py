@@ -19,7 +19,6 @@ def write_onnx(network: Any, path: Path) -> None:
     _teach_erfc()
     pixels = keras.InputSpec("float32", network.input_shape, name=_INPUT)  # unless told, Keras asks for a call
     network.export(str(path), format="onnx", verbose=False, input_signature=[pixels])
-    _keep_the_input(path)
 
 
 def open_onnx(path: Path) -> Callable[[npt.NDArray[np.float32]], dict[str, npt.NDArray[np.float32]]]:
@@ -45,14 +44,3 @@ def _teach_erfc() -> None:
             graph.make_node("Sub", [one.output[0], erf.output[0]], outputs=[result], shapes=[shape], dtypes=[kind])
 
     importlib.import_module("tf2onnx.handler").tf_op("Erfc")(Erfc)
-
-
-def _keep_the_input(path: Path) -> None:
-    """Constants that Keras holds outside of layers, as the mean of a preprocessing, are listed as inputs too."""
-    import onnx
-
-    model = onnx.load(path)
-    for other in [given for given in model.graph.input if given.name != _INPUT]:
-        model.graph.input.remove(other)
-    onnx.checker.check_model(model)  # none of them lacked its value
-    onnx.save(model, path)

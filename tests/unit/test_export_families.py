@@ -65,13 +65,13 @@ def test_a_network_that_resizes_its_images_answers_the_same_without_antialiasing
 
 
 def test_onnx_takes_no_input_but_the_pixels_whatever_the_preprocessing_holds(tmp_path):
-    """The mean of VGG's preprocessing is a constant outside of any layer."""
+    """Mean and deviation of DenseNet's preprocessing are constants outside of any layer."""
     pytest.importorskip("tf2onnx", reason="no ONNX; `pip install 'darkroom[onnx]'`")
     import keras
     import onnxruntime
 
     pixels = keras.Input((None, None, 3))
-    centred = keras.applications.vgg16.preprocess_input(pixels) / 255
+    centred = keras.applications.densenet.preprocess_input(pixels)
     network = keras.Model(pixels, keras.layers.Softmax()(keras.ops.mean(centred, (1, 2))[:, :2]))
     export_model(network, "onnx", tmp_path / "out", CLASSES, (16, 16))
     session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx")
