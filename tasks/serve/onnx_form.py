@@ -39,7 +39,7 @@ def _teach_erfc() -> None:
             (value,), (result,) = node.input, node.output
             shape, kind = graph.get_shape(result), graph.get_dtype(result)
             graph.remove_node(node.name)
-            one = graph.make_const(f"{node.name}_one", np.float32([1]))
+            one = graph.make_const(f"{node.name}_one", np.ones(1, np.float32))
             erf = graph.make_node("Erf", [value])
             graph.make_node("Sub", [one.output[0], erf.output[0]], outputs=[result], shapes=[shape], dtypes=[kind])
 
