@@ -9,7 +9,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,6 +44,16 @@ EXPERIMENT = {
     "promotion": {"metric": "val_mean_iou", "thresholds": {"test_mean_iou": 0.0}},
 }
 SERVED = ("both", "cnn", "svm", "transfer")
+# `mlflow models serve` for each name with its port; MLflow's own imports are done once for all.
+SERVE = """
+import os, sys
+from mlflow.cli import cli
+
+for name, port in zip(sys.argv[1::2], sys.argv[2::2]):
+    if not os.fork():
+        cli(["models", "serve", "-m", f"models:/{name}@champion", "--port", port, "--env-manager", "local"])
+os.wait()
+"""
 
 
 def save_backbone(path: Path) -> str:
@@ -133,34 +142,29 @@ def logged(finished, tmp_path_factory) -> dict[str, SimpleNamespace]:
 @pytest.fixture(scope="module")
 def servers(finished, darkroom, free_port, wait_until) -> Iterator[dict[str, str]]:
     """`mlflow models serve` for the champion of each name, side by side, from an empty folder; their addresses."""
-    client, addresses = MlflowClient(finished.answer["tracking_uri"]), {}
-    models = {model["name"]: model for model in finished.answer["models"]}
+    client, ports = MlflowClient(finished.answer["tracking_uri"]), {name: str(free_port()) for name in SERVED}
+    for model in finished.answer["models"]:
+        client.create_registered_model(model["name"])
+        client.create_model_version(model["name"], model["model_uri"], run_id=model["run_id"])
+        client.set_registered_model_alias(model["name"], "champion", "1")
     variables = {
         "MLFLOW_TRACKING_URI": finished.answer["tracking_uri"],
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # MLflow looks for uvicorn there
     }
-    with ExitStack() as stack:
-        running = {}
-        for name in SERVED:
-            client.create_registered_model(name)
-            client.create_model_version(name, models[name]["model_uri"], run_id=models[name]["run_id"])
-            client.set_registered_model_alias(name, "champion", "1")
-            addresses[name] = f"http://127.0.0.1:{(port := free_port())}"
-            command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{name}@champion"]
-            command += ["--port", str(port), "--env-manager", "local"]
-            running[name] = stack.enter_context(darkroom.start_other(command, home=finished.home / name, **variables))
+    command = [sys.executable, "-c", SERVE, *(word for pair in ports.items() for word in pair)]
+    addresses = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+    with darkroom.start_other(command, home=finished.home / "served", **variables) as running:
 
-        def answers(name: str) -> bool:
-            assert running[name].process.poll() is None, running[name].wait(5).stderr
+        def answers(address: str) -> bool:
+            assert running.process.poll() is None, running.wait(5).stderr
             try:
-                return bool(urllib.request.urlopen(f"{addresses[name]}/ping", timeout=2).status == 200)
+                return bool(urllib.request.urlopen(f"{address}/ping", timeout=2).status == 200)
             except OSError:
                 return False
 
-        for name in SERVED:
-            wait_until(lambda name=name: answers(name), 240, f"mlflow models serve at {addresses[name]}")
+        for address in addresses.values():
+            wait_until(lambda address=address: answers(address), 240, f"mlflow models serve at {address}")
         yield addresses
-        assert all(one.process.poll() is None for one in running.values())
 
 
 def post(address: str, body: bytes, kind: str = "application/json") -> tuple[int, Any]:
