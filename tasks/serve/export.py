@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pipeline_config.errors import ConfigurationError, DarkroomError
 from tasks.prediction import predict_heads
 from tasks.progress import without_native_lines
+from tasks.serve.onnx_form import PACKAGES, open_onnx, write_onnx
 
 _TOLERANCE = 1e-4  # of probabilities and of fractions of the image
 _IMAGES = 8
@@ -118,6 +119,8 @@ def _write_and_compare(form: Format, model: Any, path: Path, image_size: tuple[i
 def freeze(model: Any, size: tuple[int | None, int | None]) -> Any:
     """The network as it predicts, and never trains, whoever calls it how: layers that resize images ask for training.
 
+    Its outputs have the names of the heads, `probabilities` and `box`.
+
     Args:
         model: Keras model.
         size: height and width of its input; None where any will do.
@@ -128,36 +131,49 @@ def freeze(model: Any, size: tuple[int | None, int | None]) -> Any:
     if None not in size:
         given = keras.Input((*size, 3))
         model = keras.models.clone_model(model, given, lambda layer: layer, _call_plainly)  # the same weights
-    return keras.Model(pixels, model(pixels, training=False))
+    answer = model(pixels, training=False)
+    return keras.Model(pixels, answer if isinstance(answer, dict) else {"probabilities": answer})
 
 
 def _call_plainly(operation: Any, *arguments: Any, **more: Any) -> Any:
-    """Antialiased resizing, which LiteRT and ONNX lack, is nothing where the size is right, and plain to a larger one.
-
-    The antialiasing filter is as wide as a pixel of the smaller image: to a larger one it is bilinear interpolation.
-    """
+    """Antialiased resizing, which LiteRT and ONNX lack, is nothing where the size is right, and else two matrices."""
     import keras
 
-    if type(operation).__name__ != "Resize" or not _enlarges(arguments[0].shape[1:3], operation.size):
+    arguments, more = keras.tree.map_structure(_constant, (arguments, more))
+    if type(operation).__name__ != "Resize":
         return operation(*arguments, **more)
-    if tuple(arguments[0].shape[1:3]) == tuple(operation.size):
-        return arguments[0]
-    return keras.ops.image.resize(arguments[0], operation.size, interpolation=operation.interpolation)
+    (images,) = arguments
+    if tuple(images.shape[1:3]) == tuple(operation.size):
+        return images
+    return _resize_by_matrices(images, operation)
 
 
-def _enlarges(size: tuple[int, int], new_size: tuple[int, int]) -> bool:
-    return all(new >= old for old, new in zip(size, new_size, strict=True))
+def _constant(argument: Any) -> Any:
+    """A tensor that is held outside of layers, as the mean of a preprocessing, would become an input of the graph."""
+    import keras
+
+    return keras.ops.convert_to_numpy(argument) if keras.ops.is_tensor(argument) else argument
+
+
+def _resize_by_matrices(images: Any, resize: Any) -> Any:
+    """Resizing is linear, and each axis has its own weights, which are the resized unit vectors of that axis."""
+    from keras import ops
+
+    for old, new in zip(images.shape[1:3], resize.size, strict=True):
+        unit_vectors = np.eye(old, dtype=np.float32)[..., None]
+        way = {"interpolation": resize.interpolation, "antialias": resize.antialias}
+        weights = ops.convert_to_numpy(ops.image.resize(unit_vectors, (new, old), **way))[..., 0]
+        images = ops.matmul(ops.transpose(images, (0, 2, 3, 1)), weights.T)  # this axis last; twice is a full turn
+        images = ops.transpose(images, (0, 1, 3, 2))  # (n, other axis, this axis resized, channels)
+    return images
 
 
 def _difference(run: Run, model: Any, image_size: tuple[int, int]) -> float:
     """Largest difference between any two answers; NaN counts as one."""
     images = np.random.default_rng(0).integers(0, 256, (_IMAGES, *image_size, 3), np.uint8)
     images[1::2] = images[1::2, :1, :1]  # every other one of one colour
+    images >>= np.arange(_IMAGES, dtype=np.uint8)[:, None, None, None]  # ever darker: loud ones may saturate a softmax
     expected, received = predict_heads(model, images), run(images.astype(np.float32))
-    if not isinstance(received, dict):
-        received = {"probabilities": received}
-    if len(expected) == 1:  # some forms have names of their own for a single output
-        received = dict(zip(expected, received.values(), strict=True))
     return float(np.max([np.abs(np.asarray(received[head]) - values).max() for head, values in expected.items()]))
 
 
@@ -199,21 +215,8 @@ def _open_litert(path: Path) -> Run:
     return lambda pixels: runner(**{name: pixels})
 
 
-def _write_onnx(network: Any, path: Path) -> None:
-    network.export(str(path), format="onnx", verbose=False)
-
-
-def _open_onnx(path: Path) -> Run:
-    """By the evaluator that comes with the package onnx, which is slow and needs no further package."""
-    from onnx.reference import ReferenceEvaluator
-
-    session = ReferenceEvaluator(str(path))
-    (name,) = session.input_names
-    return lambda pixels: dict(zip(session.output_names, session.run(None, {name: pixels}), strict=True))
-
-
 FORMATS = {
     "saved_model": Format("saved_model", (), True, _write_saved_model, _open_saved_model),
-    "onnx": Format("model.onnx", ("tf2onnx", "onnx"), False, _write_onnx, _open_onnx),
+    "onnx": Format("model.onnx", PACKAGES, False, write_onnx, open_onnx),
     "litert": Format("model.tflite", (), False, _write_litert, _open_litert),
 }

@@ -13,14 +13,15 @@ from tasks.manifest import BOX_COLUMNS
 
 
 def make_table(answers: Iterable[Answer]) -> Table:
-    """A row a file: its class with its confidence, the box where there is one, the note."""
+    """A row a file: its class with its confidence, the box where there is one, the note where there is any."""
     answers = list(answers)
     heads = [head for head in ("label", "confidence", "box") if any(answer[head] is not None for answer in answers)]
+    notes = ["note"] if any(answer["note"] for answer in answers) else []
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
-    for heading in ("file", *heads, "note"):
+    for heading in ("file", *heads, *notes):
         table.add_column(heading, justify="right" if heading == "confidence" else "left", overflow="fold")
     for answer in answers:
-        cells = [answer["path"], *(_in_words(answer[head]) for head in heads), answer["note"]]
+        cells = [answer["path"], *(_in_words(answer[column]) for column in (*heads, *notes))]
         table.add_row(*(Text(cell) for cell in cells))
     return table
 

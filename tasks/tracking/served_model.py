@@ -28,13 +28,20 @@ class Classifier(PythonModel):  # type: ignore[misc]
     _skip_type_hint_validation = True  # else MLflow warns that these hints describe no request, as its signature does
 
     def load_context(self, context: Any) -> None:  # noqa: ARG002 - MLflow calls it with this
-        """Load it, without running code that its weights might carry."""
+        """Load it, without running code that its weights might carry, and ask it once.
+
+        Else the first request would wait for TensorFlow and for the network's tracing, and several at once would do
+        both in each other's way.
+        """
         folder = Path(__file__).parent
         self._served = open_folder(str(folder), folder)
+        height, width = self._served.image_size
+        self._answer([{"pixels": np.zeros((2 * height, 2 * width, 3))}])  # a size that takes resizing
 
     def predict(self, context: Any, model_input: Any, params: Any = None) -> list[Answer]:  # noqa: ARG002
         """A record an image: as of `describe`, with a `note` on what was wrong with it, or was done to it."""
-        records = model_input.to_dict("records")
+        # Of records with other keys only MLflow leaves rows without columns.
+        records = model_input.to_dict("records") or [{} for _ in range(len(model_input))]
         batches = (records[start : start + BATCH_SIZE] for start in range(0, len(records), BATCH_SIZE))
         return [answer for batch in batches for answer in self._answer(batch)]
 

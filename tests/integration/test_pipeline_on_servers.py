@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -273,6 +274,26 @@ def test_the_best_model_is_registered_as_champion(chain):
     assert version.run_id == chain.answer["best"]["run_id"]
     assert version.tags["darkroom.data_digest"] == chain.answer["data_digest"]
     assert version.tags["gate.threshold_test_accuracy"].startswith("passed: test_accuracy is ")
+
+
+@pytest.fixture
+def with_model(chain, darkroom_here, monkeypatch) -> Callable[..., dict[str, Any]]:
+    """`with_model("predict", …)`: a command that uses a model of the MLflow server, which hands out its files."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", chain.client.tracking_uri)
+    return lambda *words: darkroom_here(*words, "--json", home=chain.home).answer
+
+
+def test_predict_uses_the_champion_that_the_server_hands_out(chain, with_model):
+    path = chain.pictures / "red" / "000.png"
+    answer = with_model("predict", path, "--experiment", "colours")
+    assert (answer["model_uri"], answer["predictions"][0]["label"]) == ("models:/colours/1", "red")
+
+
+def test_export_takes_a_run_of_the_server(chain, with_model, tmp_path):
+    run_id = chain.runs["cnn"].info.run_id
+    answer = with_model("export", "--format", "saved_model", "--model", run_id, "--output", tmp_path / "out")
+    assert (answer["status"], answer["model_uri"]) == ("done", f"models:/{model_id(chain, 'cnn')}")
+    assert (tmp_path / "out" / "saved_model" / "saved_model.pb").is_file()
 
 
 # Prefect.

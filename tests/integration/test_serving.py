@@ -1,19 +1,19 @@
-"""The registered models over HTTP: files in base64 and arrays of pixels, for every kind of model."""
+"""What MLflow's server makes of requests to the registered models, without its port: files in base64, pixels."""
 
 import base64
 import io
 import json
-import os
-import sys
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 from PIL import Image
+
+import tasks.opening
 
 CLASSES = ("blue", "red")
 KINDS = ["cnn", "both", "box", "svm"]
@@ -118,6 +118,21 @@ def test_every_bad_image_has_a_sentence_and_the_sound_one_beside_it_an_answer(se
     check([last], served.models["svm"], pixels_of([sound]))
 
 
+def test_records_without_an_image_have_a_sentence_each(ask):
+    for answer in ask("svm", [{"picture": "AAAA"}, {"picture": "AAAA"}]):
+        assert answer["note"] == "expected one of image and pixels; received neither"
+
+
+def test_a_model_that_is_loaded_has_done_what_a_first_request_would_wait_for(served):
+    """Resizing imports TensorFlow, which threads that answer requests must not do at once."""
+    import mlflow
+
+    mlflow.set_tracking_uri(served.client.tracking_uri)
+    with mock.patch("tasks.opening.resize", wraps=tasks.opening.resize) as resize:
+        mlflow.pyfunc.load_model("models:/svm@champion")
+    assert resize.call_count == 1
+
+
 def test_in_python_bytes_and_arrays_are_taken_as_they_are(served, pictures):
     import mlflow
 
@@ -143,39 +158,3 @@ def test_the_signature_names_what_goes_in_and_comes_out_and_nothing_is_pickled(s
     assert not [path for path in folder.rglob("*") if path.suffix in {".pkl", ".pickle", ".cloudpickle"}]
     example = described.load_input_example(str(folder))
     assert {len(mlflow.pyfunc.load_model(str(folder)).predict(example)), len(example)} == {2}
-
-
-@pytest.fixture(scope="module")
-def server(served, darkroom, free_port, wait_until) -> Iterator[str]:
-    """`mlflow models serve` on the model with two heads; its address."""
-    address = f"http://127.0.0.1:{(port := free_port())}"
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/both@champion", "--port", str(port)]
-    command += ["--env-manager", "local", "--workers", "1"]
-    repository = Path(__file__).parents[2]
-    with darkroom.start_other(
-        command,
-        home=served.home,
-        cwd=repository,
-        MLFLOW_TRACKING_URI=served.client.tracking_uri,
-        PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # MLflow looks for uvicorn there
-    ) as running:
-
-        def answers() -> bool:
-            assert running.process.poll() is None, running.wait(5).stderr
-            try:
-                return bool(urllib.request.urlopen(f"{address}/ping", timeout=2).status == 200)
-            except OSError:
-                return False
-
-        wait_until(answers, 120, f"mlflow models serve at {address}")
-        yield address
-
-
-def test_mlflow_models_serve_answers_for_the_champion(served, server, pictures):
-    paths = sorted(pictures.glob("*/01*.png"))
-    pixels = pixels_of(paths)
-    records = [{"image": in_base64(path)} for path in paths]
-    body = json.dumps({"dataframe_records": records}).encode()
-    request = urllib.request.Request(f"{server}/invocations", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        check(json.load(answer)["predictions"], served.models["both"], pixels)
