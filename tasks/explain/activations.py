@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tasks.explain.network import Call, UnfoldedNetwork
+from tasks.network import Call, UnfoldedNetwork
 from tasks.images import Pixels
 
 CHANNELS = 16

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.explain import fourier
-from tasks.explain.network import Call, UnfoldedNetwork
+from tasks.network import Call, UnfoldedNetwork
 from tasks.images import Pixels
 from tasks.progress import bar
 
