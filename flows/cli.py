@@ -352,10 +352,12 @@ def demo(
 def _demo(experiment: str | None, model: str | None, host: str, port: int) -> Answer:
     from flows.demo import check_installed, serve_demo
     from flows.start import warm_up_for_model
+    from tasks.serve.server import open_port
 
     check_installed()
-    warm_up_for_model(Settings())
-    return serve_demo(model, experiment, host, port)
+    with open_port(host, port) as listening:
+        warm_up_for_model(Settings())
+        return serve_demo(model, experiment, listening)
 
 
 @app.command(name="list")

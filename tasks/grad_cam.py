@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.network import UnfoldedNetwork
 from tasks.images import Pixels
+from tasks.network import UnfoldedNetwork
 
 
 def grad_cam(network: UnfoldedNetwork, pixels: Pixels, labels: Sequence[int]) -> npt.NDArray[np.float32]:

@@ -56,7 +56,7 @@ class Demo:
             filter(None, [about.experiment or "a model", about.version and f"version {about.version}", about.name])
         )
         classes = len(ready.served.class_names)
-        subtitle = f"{ready.served.uri} tells {classes:,} classes apart"
+        subtitle = f"{ready.served.uri} tells {classes:,} classes apart{_measured(about.metrics)}"
         return _render("head", uri=ready.served.uri, title=title, subtitle=subtitle, measures=_measures(about.metrics))
 
     def notice(self, before: str, switched: bool) -> str:
@@ -152,6 +152,10 @@ def _measures(metrics: dict[str, float]) -> list[tuple[str, str, str]]:
             interval = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
             told.append((words, f"{metrics[name]:.3f}", interval))
     return told
+
+
+def _measured(metrics: dict[str, float]) -> str:
+    return "; measured on its test images, with 95 % intervals:" if _measures(metrics) else ""
 
 
 def _render(template: str, **values: object) -> str:

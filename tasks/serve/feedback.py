@@ -34,7 +34,7 @@ def store_feedback(root: Path, encoded: bytes, label: str, class_names: Sequence
     path.parent.mkdir(parents=True, exist_ok=True)
     before = [file for name in class_names if _is_folder_name(name) and (file := root / name / path.name).exists()]
     if before and path not in before:
-        os.replace(before[0], path)
+        before[0].replace(path)
     elif not before:
         with write_whole(path) as temporary:
             temporary.write_bytes(encoded)
@@ -46,7 +46,7 @@ def _check(label: str, class_names: Sequence[str]) -> None:
         known = ", ".join(class_names[:10]) + (" …" if len(class_names) > 10 else "")
         raise DataError(f"expected one of the model's classes: {known}; received '{label[:60]}'; nothing was stored")
     if not _is_folder_name(label):
-        raise DataError(f"expected a class that a folder can be named after; received '{label[:60]}'; nothing was stored")
+        raise DataError(f"expected a class that can name a folder; received '{label[:60]}'; nothing was stored")
 
 
 def _is_folder_name(name: str) -> bool:

@@ -27,7 +27,9 @@ def make_page(demo: Demo) -> "gradio.Blocks":
     with gr.Blocks(title="Darkroom", analytics_enabled=False, delete_cache=(600, _KEEP_SECONDS)) as page:
         head = gr.HTML(elem_id="head")
         notice = gr.HTML(elem_id="notice")
-        files = gr.File(file_count="multiple", show_label=False, height=150, elem_id="files")
+        files = gr.File(
+            file_count="multiple", label="Drop or choose one or several images", height=170, elem_id="files"
+        )
         samples = gr.HTML(js_on_load=_script("samples"), elem_id="samples")
         cards = gr.HTML(js_on_load=_script("cards"), server_functions=[_storing(demo)], elem_id="cards")
         with gr.Accordion("Model card", open=False):
@@ -108,7 +110,8 @@ def theme() -> "gradio.themes.Base":
         *("#eef4fb", "#d6e6f5", "#b9d3ec", "#8fb9e2", "#5b9fe6", picture_style.FIRST),
         *("#1f5a9b", "#1a4a80", "#143a65", "#0b2f5c", "#081d3a"),
     )
-    return gr.themes.Base(primary_hue=colours, neutral_hue="slate", font=_FONTS, font_mono=_FIXED_FONTS)
+    base = gr.themes.Base(primary_hue=colours, neutral_hue="slate", font=_FONTS, font_mono=_FIXED_FONTS)
+    return base.set(body_text_color_subdued="#5d6672", body_text_color_subdued_dark="#9aa4b1")
 
 
 def style() -> str:
