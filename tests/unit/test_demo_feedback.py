@@ -6,7 +6,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -42,6 +42,7 @@ def test_the_same_image_is_stored_once_and_under_its_last_class(tmp_path):
     assert name.startswith("ant/")
 
 
+@settings(max_examples=20)
 @given(label=st.text(max_size=300))
 def test_no_label_writes_anything_unless_the_model_knows_it(tmp_path_factory, label):
     root = tmp_path_factory.mktemp("feedback")
