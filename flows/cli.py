@@ -340,6 +340,29 @@ def _export(form: str, model: str | None, experiment: str | None, output: Path |
     return export(form, model, experiment, output)
 
 
+@app.command()
+def demo(
+    experiment: ChampionOption = None,
+    model: ModelOption = None,
+    host: Annotated[str, typer.Option(help="address to listen at; others than 127.0.0.1 let others in")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free")] = 7860,
+    debug: DebugOption = False,
+) -> None:
+    """Open a page on which people try the champion and say where it is wrong, until Ctrl-C."""
+    _answer(lambda: _demo(experiment, model, host, port), False, debug)
+
+
+def _demo(experiment: str | None, model: str | None, host: str, port: int) -> Answer:
+    from flows.demo import check_installed, serve_demo
+    from flows.start import warm_up_for_model
+    from tasks.serve.server import open_port
+
+    check_installed()
+    with open_port(host, port) as listening:
+        warm_up_for_model(Settings())
+        return serve_demo(model, experiment, listening)
+
+
 @app.command(name="list")
 def list_(what: Annotated[str, typer.Argument(help="families, sources or experiments")]) -> None:
     """List what can be named in an experiment file."""

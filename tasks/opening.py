@@ -9,11 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
 from tasks.images import DecodedImage, Pixels, decode
 from tasks.input_pipeline import resize
+
+Item = TypeVar("Item")
 
 MOST_BYTES = 32_000_000
 """Larger files are not opened; a photograph has a few million bytes."""
@@ -86,7 +89,7 @@ def open_files(
             yield from threads.map(lambda path: _open(path, image_size, read), paths[start : start + _AT_ONCE])
 
 
-def in_batches(opened: Iterable[Opened], size: int) -> Iterator[list[Opened]]:
+def in_batches(opened: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """So many at a time, the last ones fewer."""
     waiting = iter(opened)
     while some := list(islice(waiting, size)):
@@ -112,7 +115,7 @@ def open_image(path: str, encoded: bytes, image_size: tuple[int, int]) -> Opened
         image = decode(encoded)
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         return Opened(path, None, why_not_opened(error))
-    return open_pixels(path, image.pixels, image_size, _what_was_done(image))
+    return open_pixels(path, image.pixels, image_size, what_was_done(image))
 
 
 def open_pixels(path: str, pixels: Pixels, image_size: tuple[int, int], note: str = "") -> Opened:
@@ -130,8 +133,8 @@ def open_pixels(path: str, pixels: Pixels, image_size: tuple[int, int], note: st
     return Opened(path, resize(pixels, image_size), note)
 
 
-def _what_was_done(image: DecodedImage) -> str:
-    """Whatever may surprise somebody who knows the file."""
+def what_was_done(image: DecodedImage) -> str:
+    """Whatever may surprise somebody who knows the file; empty where nothing may."""
     done = {
         "it holds several pictures, of which the first was taken": image.several,
         f"its {image.mode} colours were converted to RGB": image.mode in _FOREIGN_COLOURS,

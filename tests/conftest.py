@@ -25,12 +25,14 @@ from filelock import FileLock
 from pipeline_config.settings import configure_environment
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-FOREIGN = ("DARKROOM_", "GX_", "KERAS_", "MLFLOW_", "PREFECT_")  # what these name outside must not reach a test
+# What these name outside must not reach a test.
+FOREIGN = ("DARKROOM_", "GRADIO_", "GX_", "KERAS_", "MLFLOW_", "PREFECT_")
 TELEMETRY_OFF = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "GX_ANALYTICS_ENABLED": "false",
+    "GRADIO_ANALYTICS_ENABLED": "False",
 }
 # The first example of a test often imports a library, and machines are shared.
 hypothesis.settings.register_profile("patient", deadline=None)

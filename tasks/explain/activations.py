@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tasks.explain.network import Call, UnfoldedNetwork
 from tasks.images import Pixels
+from tasks.network import Call, UnfoldedNetwork
 
 CHANNELS = 16
 

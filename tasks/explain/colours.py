@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from tasks.picture_style import FIRST, SECOND, WRONG
+from tasks.picture_style import FIRST, WRONG
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
@@ -15,13 +15,6 @@ def activation_colours() -> "Colormap":
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("activation", [_NOTHING, "#b9d3ec", FIRST, "#081d3a"])
-
-
-def evidence_colours() -> "Colormap":
-    """Pale yellow, orange, dark red: from little to much."""
-    from matplotlib.colors import LinearSegmentedColormap
-
-    return LinearSegmentedColormap.from_list("evidence", ["#fdf3d8", "#f3c06e", SECOND, WRONG, "#5e0b0d"])
 
 
 def signed_colours() -> "Colormap":

@@ -12,12 +12,12 @@ from tasks.explain.activations import activations
 from tasks.explain.activations_picture import draw_activations
 from tasks.explain.filters import exciting_images
 from tasks.explain.filters_picture import draw_filters
-from tasks.explain.grad_cam import grad_cam
 from tasks.explain.grad_cam_picture import Group, draw_grad_cam
-from tasks.explain.network import UnfoldedNetwork, spread, unfold
 from tasks.explain.samples import ReadPixels, Sample, read_samples
 from tasks.explain.svm_weights import weight_images
 from tasks.explain.svm_weights_picture import draw_weights
+from tasks.grad_cam import grad_cam
+from tasks.network import UnfoldedNetwork, spread, unfold
 
 _LAYERS = 16  # drawn with their activations, so that the picture stays one that can be looked at
 _ASCENDED, _FILTERS = 4, 16

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.explain import fourier
-from tasks.explain.network import Call, UnfoldedNetwork
 from tasks.images import Pixels
+from tasks.network import Call, UnfoldedNetwork
 from tasks.progress import bar
 
 STEPS = 48

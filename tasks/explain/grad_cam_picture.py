@@ -4,23 +4,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from tasks import picture_style
 from tasks.explain.canvas import SMALL, Canvas, fitted
-from tasks.explain.colours import evidence_colours
 from tasks.explain.samples import Sample
-from tasks.images import Pixels
+from tasks.heat_map import Map, enlarged, laid_on
 from tasks.picture_style import RIGHT, WRONG
 
 _TILE, _INNER, _GAP, _CAPTION, _HEADING = 1.3, 0.05, 0.25, 0.4, 0.34  # inches
 _COLUMNS = 4
 _LEAST_WIDTH = 1.7  # inches of a caption
-_COVER = 0.6  # at most so much of the image is covered
 _HALF = 0.5
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
-Map = npt.NDArray[np.float32]
 Group = tuple[str, Sequence[Sample], Map]
 
 
@@ -78,21 +73,3 @@ def _draw_line(canvas: Canvas, fine: Map, left: float, top: float, tile: tuple[f
     y = top + (np.arange(rows) + 0.5) * tile[0] / rows
     for colour, points in (("white", 2.2), (picture_style.INK, 0.9)):
         canvas.axes.contour(x, y, fine, levels=[_HALF], colors=[colour], linewidths=[points])
-
-
-def enlarged(evidence: Map, size: tuple[int, ...]) -> Map:
-    """The map in an image's height and width, bicubic."""
-    from PIL import Image
-
-    height, width = size
-    image = Image.fromarray(evidence.astype(np.float32))
-    fine: Map = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
-    return fine.clip(0, 1)
-
-
-def laid_on(pixels: Pixels, evidence: Map) -> npt.NDArray[np.float64]:
-    """`(height, width, 3)` in 0..1: the image in pale grey, and the evidence's colour over it the more there is."""
-    grey = 0.35 + 0.65 * (pixels @ np.array(_LUMA) / 255)[..., None]
-    cover = _COVER * evidence[..., None]
-    laid: npt.NDArray[np.float64] = (1 - cover) * grey + cover * evidence_colours()(evidence)[..., :3]
-    return np.clip(laid, 0, 1)

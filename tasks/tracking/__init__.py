@@ -4,6 +4,7 @@ Every write names its run: MLflow's active run belongs to a thread and gets lost
 automatically. The README's section "In MLflow" lays out runs, names and tags.
 """
 
+from tasks.tracking.about import AboutModel, find_about
 from tasks.tracking.cards import DESCRIPTION_FILE
 from tasks.tracking.comparison import History, LoggedRun, find_runs, read_runs
 from tasks.tracking.logs import (
@@ -38,13 +39,14 @@ from tasks.tracking.registry import (
     registered_names,
 )
 from tasks.tracking.runs import RunTags, config_digest, continued, run, set_tags
-from tasks.tracking.served import ServedModel, find_model, open_model
+from tasks.tracking.served import ServedModel, find_alias, find_model, open_model
 from tasks.tracking.store import open_store
 from tasks.tracking.sweeps import mark_trial, sweep_run
 from tasks.tracking.trained import fetch_file, fetch_manifest, find_configuration, find_trained, forget_failure
 
 __all__ = [
     "DESCRIPTION_FILE",
+    "AboutModel",
     "Champion",
     "Changes",
     "History",
@@ -63,6 +65,8 @@ __all__ = [
     "fetch_file",
     "fetch_manifest",
     "fetch_model",
+    "find_about",
+    "find_alias",
     "find_configuration",
     "find_evaluated",
     "find_model",

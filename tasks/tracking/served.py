@@ -46,12 +46,30 @@ def find_model(model: str | None, experiment: str | None) -> str:
     """
     if model and _RUN_ID.fullmatch(model):
         return find_trained(model)[0].model_uri
-    if model and "/" in model and not model.startswith("models:/"):
+    if model and _is_fixed(model):
         return model
-    name, mark, alias = (model or _CHAMPION).removeprefix("models:/").rpartition("@")
-    if not mark and model and model.startswith("models:/"):
-        return model
+    name, _, alias = (model or _CHAMPION).removeprefix("models:/").rpartition("@")
     return _find_version(name or experiment or _only_with(alias), alias)
+
+
+def find_alias(model: str | None, experiment: str | None) -> str | None:
+    """What of a model that somebody has named may point at another version later: `NAME@ALIAS`; else None.
+
+    Args:
+        model, experiment: as of `find_model`, which takes the answer for a model again.
+
+    Raises:
+        ConfigurationError: there is no such model, or there are several.
+    """
+    if model and (_RUN_ID.fullmatch(model) or _is_fixed(model)):
+        return None
+    name, _, alias = (model or _CHAMPION).removeprefix("models:/").rpartition("@")
+    return f"{name or experiment or _only_with(alias)}@{alias}"
+
+
+def _is_fixed(model: str) -> bool:
+    """Whether it is a path, or a URI without an alias."""
+    return "@" not in model if model.startswith("models:/") else "/" in model
 
 
 def _find_version(name: str, alias: str) -> str:

@@ -5,8 +5,8 @@ import pytest
 
 from tasks.explain.activations import activations
 from tasks.explain.filters import STEPS, exciting_images
-from tasks.explain.grad_cam import grad_cam
-from tasks.explain.network import spread, unfold
+from tasks.grad_cam import grad_cam
+from tasks.network import spread, unfold
 
 SIDE = 16
 RED, BLUE = (255, 0, 0), (0, 0, 255)

@@ -9,8 +9,8 @@ from pipeline_config.experiment import Model
 from tasks import predictions
 from tasks.explain import explanation
 from tasks.explain.explanation import write_explanation
-from tasks.explain.grad_cam_picture import enlarged, laid_on
 from tasks.explain.samples import read_samples, surest
+from tasks.heat_map import enlarged, laid_on
 from tasks.image_id import image_id
 from tasks.train.registry import build_model
 

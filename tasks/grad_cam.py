@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.explain.network import UnfoldedNetwork
 from tasks.images import Pixels
+from tasks.network import UnfoldedNetwork
 
 
 def grad_cam(network: UnfoldedNetwork, pixels: Pixels, labels: Sequence[int]) -> npt.NDArray[np.float32]:
@@ -28,10 +28,7 @@ def grad_cam(network: UnfoldedNetwork, pixels: Pixels, labels: Sequence[int]) ->
     """
     import tensorflow as tf
 
-    if network.head is None:
-        raise ValueError("expected a network with a class head; received one without a layer named probabilities")
-    dense = network.head.layer
-    model = network.model([network.last_map().output, network.head.sources[0]])
+    model, dense = network.map_and_features, network.class_head.layer
     images = tf.convert_to_tensor(pixels, tf.float32)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)

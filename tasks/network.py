@@ -6,6 +6,7 @@ input. Here every layer is called anew, on one input, with the weights that it h
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -83,6 +84,26 @@ class UnfoldedNetwork:
         while type(last.layer).__name__ in _COARSENING and id(last.sources[0]) in makers:
             last = makers[id(last.sources[0])]
         return last
+
+    @property
+    def class_head(self) -> Call:
+        """As `head`, for callers that cannot go on without it.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.head is None:
+            raise ValueError("expected a network with a class head; received one without a layer named probabilities")
+        return self.head
+
+    @cached_property
+    def map_and_features(self) -> Any:
+        """A Keras model from pixels to the last feature map and to what the class head takes; made once.
+
+        Raises:
+            ValueError: it has no class head.
+        """
+        return self.model([self.last_map().output, self.class_head.sources[0]])
 
     def model(self, outputs: Any) -> Any:
         """A Keras model from pixels to some of the calls' tensors."""

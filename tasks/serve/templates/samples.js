@@ -1,0 +1,4 @@
+element.addEventListener("click", (event) => {
+  const chosen = event.target.closest("[data-sample]");
+  if (chosen) trigger("click", { sample: Number(chosen.dataset.sample) });
+});
