@@ -36,20 +36,6 @@ def roll_back(experiment: str) -> Decision:
     return decision
 
 
-def reconcile() -> dict[str, Any]:
-    """Bring aliases and records together, of every experiment that has a registered model; tells what was done."""
-    done = {}
-    for name in tracking.registered_names():
-        with tracking.registry_held(name):
-            done[name] = tracking.reconcile(name)
-    for name, sentences in done.items():
-        for sentence in sentences or ["aliases and records agree"]:
-            say(f"{name}: {sentence}")
-    if not done:
-        say("no experiment has a registered model yet")
-    return {"status": "done", "experiments": done}
-
-
 def tell_history(experiment: str) -> dict[str, Any]:
     """The audit trail of an experiment, the latest entry first, as a table and as plain values.
 
