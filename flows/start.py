@@ -1,9 +1,8 @@
 """Before a run starts: what would stop it is looked for at once, and heavy libraries are loaded meanwhile."""
 
-import contextlib
 import importlib
 import logging
-import threading
+from typing import TYPE_CHECKING
 
 from pipeline_config.errors import ConfigurationError
 from pipeline_config.experiment import Dataset, Experiment
@@ -14,6 +13,9 @@ from tasks.disk import check_space
 from tasks.processes import open_nursery
 from tasks.progress import console, without_native_lines
 from tasks.servers import check_answers
+
+if TYPE_CHECKING:
+    from flows.prefect_server import TemporaryServer
 
 
 def load_checked(experiment: str, overrides: list[str], sweep_only: bool = False) -> Experiment:
@@ -113,10 +115,10 @@ def check_places(settings: Settings) -> None:
 def warm_up(settings: Settings, dataset: Dataset | None = None, training: bool = True, isolating: bool = False) -> None:
     """Load the heavy libraries while Prefect's temporary server starts: that is another process, and slow.
 
-    Only the waiting is done in a thread; two threads that import at once can see each other's half-made modules. That
-    goes for Prefect's own threads above all, which a flow starts: while TensorFlow Datasets is imported, it puts
-    stand-ins in the place of whatever any thread imports, and a thread of Prefect's that gets one dies, for which the
-    process then waits at its end for ever.
+    All is imported in one thread; two that import at once can see each other's half-made modules. That goes for
+    Prefect's own threads above all, which a flow starts: while TensorFlow Datasets is imported, it puts stand-ins in
+    the place of whatever any thread imports, and a thread of Prefect's that gets one dies, for which the process then
+    waits at its end for ever.
 
     Args:
         settings: where the servers are.
@@ -128,7 +130,7 @@ def warm_up(settings: Settings, dataset: Dataset | None = None, training: bool =
     with console.status(told):
         if isolating:
             open_nursery()  # which imports beside this process
-        waiting = None if settings.prefect_api_url else _start_temporary_server()
+        server = None if settings.prefect_api_url else _start_temporary_server()
         importlib.import_module("great_expectations")
         if training:
             load_tensorflow()
@@ -137,8 +139,8 @@ def warm_up(settings: Settings, dataset: Dataset | None = None, training: bool =
         if dataset and dataset.source == "tfds":
             load_tensorflow()
             importlib.import_module("tensorflow_datasets")
-        if waiting:
-            waiting.join()
+        if server:
+            server.wait()
 
 
 def warm_up_for_run(settings: Settings, run_id: str) -> None:
@@ -169,17 +171,12 @@ def warm_up_for_model(settings: Settings) -> None:
         tracking.open_store()
 
 
-def _start_temporary_server() -> threading.Thread:
-    """Start the server that Prefect would start with the first flow; a failure shows then, when Prefect tries again."""
+def _start_temporary_server() -> "TemporaryServer":
     from flows.prefect_server import TemporaryServer
 
-    def start() -> None:
-        with contextlib.suppress(Exception):
-            TemporaryServer().start()
-
-    thread = threading.Thread(target=start, daemon=True, name="prefect-server")
-    thread.start()
-    return thread
+    server = TemporaryServer()
+    server.start()
+    return server
 
 
 def load_tensorflow() -> None:
