@@ -1,7 +1,7 @@
 """Prefect's temporary server: out of reach of the terminal's Ctrl-C, and gone when this process is, however it ends.
 
-Prefect has a class for such a server. It ends in order alone, so that kill -9 leaves the server behind, it is reached by
-Ctrl-C, and its module is that of the whole server, which takes seconds to import.
+Prefect has a class for such a server. That one is reached by Ctrl-C, stays behind after kill -9, and its module is the
+whole server's, which takes seconds to import.
 """
 
 import atexit
