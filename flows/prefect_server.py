@@ -34,7 +34,7 @@ class TemporaryServer:
 
     def start(self) -> None:
         """Start it, and wait for nothing. Prefect, which is told of it by the environment, must not be imported yet."""
-        os.environ["PREFECT_API_URL"] = self.url
+        os.environ["PREFECT_API_URL"] = os.environ["DARKROOM_TEMPORARY_SERVER"] = self.url
         command = [sys.executable, "-m", "flows.temporary_server", str(self._port)]
         environment = {**os.environ, **_ENVIRONMENT}
         self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, start_new_session=True)

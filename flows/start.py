@@ -104,10 +104,10 @@ def check_places(settings: Settings) -> None:
             f"MLFLOW_TRACKING_URI={settings.tracking_uri}",
             "start it, or unset the variable",
         )
-    if settings.prefect_api_url:
+    if settings.prefect_server:
         check_answers(
-            f"{settings.prefect_api_url.rstrip('/')}/health",
-            f"PREFECT_API_URL={settings.prefect_api_url}",
+            f"{settings.prefect_server.rstrip('/')}/health",
+            f"PREFECT_API_URL={settings.prefect_server}",
             "start it with `prefect server start`, or unset the variable",
         )
 
@@ -130,7 +130,7 @@ def warm_up(settings: Settings, dataset: Dataset | None = None, training: bool =
     with console.status(told):
         if isolating:
             open_nursery()  # which imports beside this process
-        server = None if settings.prefect_api_url else _start_temporary_server()
+        server = None if settings.prefect_server else _start_temporary_server()
         importlib.import_module("great_expectations")
         if training:
             load_tensorflow()

@@ -34,6 +34,7 @@ class Settings(BaseSettings):
     darkroom_home: Path = Path(".darkroom")
     mlflow_tracking_uri: str | None = None
     prefect_api_url: str | None = None
+    darkroom_temporary_server: str | None = None
     darkroom_feature_cache_gb: Annotated[float, Field(ge=0)] = 20.0
     darkroom_sweep_storage: str | None = None
 
@@ -71,6 +72,11 @@ class Settings(BaseSettings):
     def sweep_storage(self) -> str:
         """Database of Optuna's studies: `DARKROOM_SWEEP_STORAGE`, or SQLite in the home."""
         return self.darkroom_sweep_storage or f"sqlite:///{self.sweeps / 'optuna.db'}"
+
+    @property
+    def prefect_server(self) -> str | None:
+        """The Prefect server that the user named; a command's temporary one, which Prefect is told of alike, is none."""
+        return None if self.prefect_api_url == self.darkroom_temporary_server else self.prefect_api_url
 
     @property
     def tracking_uri(self) -> str:
