@@ -55,10 +55,12 @@ def _run(experiment: str, overrides: list[str], sweep_only: bool = False) -> Ans
     check_places(Settings())
     warm_up(Settings(), config.dataset, isolating=config.sweep is not None)
     from flows.pipeline import ModelsFailed, pipeline
+    from flows.reconcile import marked_flows
     from flows.summary import as_json, show_result
 
     try:
-        result = pipeline(experiment, overrides, sweep_only)
+        with marked_flows():
+            result = pipeline(experiment, overrides, sweep_only)
     except ModelsFailed as error:
         show_result(error.result)
         error.answer = as_json(error.result, time.perf_counter() - started)
@@ -282,13 +284,13 @@ def history(
 
 @app.command()
 def reconcile(json_: JsonOption = False, debug: DebugOption = False) -> None:
-    """Bring aliases and the records of promotions together again, after a kill or a move by hand."""
+    """Bring in order what a kill left: runs, half-written files, aliases and the records of promotions."""
 
     def answer() -> Answer:
         _open_store()
-        from flows.registry import reconcile
+        from flows.reconcile import reconcile_all
 
-        return reconcile()
+        return reconcile_all()
 
     _answer(answer, json_, debug)
 

@@ -1,13 +1,17 @@
 """Trained models meet the test rows: those of a pipeline, or one of an earlier pipeline by its run's id."""
 
+from typing import Any
+
 from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from flows.earlier import find_manifest
 from flows.outcomes import Failure, collect
 from pipeline_config.errors import DarkroomError
 from pipeline_config.experiment import Experiment
 from tasks import tracking
-from tasks.evaluate.task import evaluate_later, evaluate_model, find_outside_images
+from tasks.evaluate.task import evaluate_later, evaluate_model, find_evaluated, find_outside_images
 from tasks.ingest.outside_dataset import outside_dataset, unlabelled_folder
 from tasks.ingest.task import ingest
 from tasks.progress import say
@@ -18,9 +22,16 @@ from tasks.records import Elsewhere, EvaluatedModel, Manifest, TrainedModel
 def evaluate(
     trained: list[TrainedModel], manifest: Manifest, elsewhere: Elsewhere
 ) -> tuple[list[EvaluatedModel], list[Failure]]:
-    """Evaluate all models, on images from elsewhere too if there are any; returns what ended well, and what did not."""
-    outcomes = ((model.name, evaluate_model(model, manifest, elsewhere, return_state=True)) for model in trained)
-    return collect(outcomes, EvaluatedModel)
+    """Evaluate all models, on images from elsewhere too if there are any; returns what ended well, and what did not.
+
+    What a pipeline had evaluated before it was interrupted does not meet the test rows again.
+    """
+
+    def outcome(model: TrainedModel) -> State[Any]:
+        found = find_evaluated(model, manifest, elsewhere)
+        return Completed(data=found) if found else evaluate_model(model, manifest, elsewhere, return_state=True)
+
+    return collect(((model.name, outcome(model)) for model in trained), EvaluatedModel)
 
 
 def find_elsewhere(experiment: Experiment, manifest: Manifest) -> Elsewhere:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 
 from prefect import flow
@@ -12,6 +12,7 @@ from flows.evaluate import evaluate, find_elsewhere
 from flows.outcomes import Failure
 from flows.prepare import Prepared, prepare, refuse_bad_data, say_warnings
 from flows.promote import choose, promote
+from flows.reconcile import reconcile_files, reconcile_runs
 from flows.start import check_answerable, check_places, load_checked
 from flows.sweep import Swept, sweep, with_winner
 from flows.train import train
@@ -96,8 +97,10 @@ def pipeline(experiment: str, overrides: list[str] | None = None, sweep_only: bo
     config = load_checked(experiment, overrides or [], sweep_only)
     check_answerable(config.promotion, Settings())
     use_threads(config.execution.compute.threads)
+    for sentence in [*reconcile_runs(), *reconcile_files()]:
+        say(sentence)
     tags = RunTags(config.name, tracking.config_digest(config), flow_run.id)
-    with tracking.run("pipeline", f"pipeline {config.name}", tags) as run_id:
+    with tracking.pipeline_held(tags) as alone, _open_run(tags, may_go_on=alone) as run_id:
         tracking.log_configuration(run_id, config)
         result = _run_stages(config, tags, run_id)
         tracking.log_metrics(run_id, result.best.metrics)
@@ -105,6 +108,15 @@ def pipeline(experiment: str, overrides: list[str] | None = None, sweep_only: bo
         if result.failures:
             raise ModelsFailed(result)
     return result
+
+
+def _open_run(tags: RunTags, may_go_on: bool) -> AbstractContextManager[str]:
+    """The run of this pipeline: that of the same one which was interrupted, if there is one, else a new one."""
+    interrupted = tracking.find_interrupted(tags) if may_go_on else None
+    if interrupted is None:
+        return tracking.run("pipeline", f"pipeline {tags.experiment}", tags)
+    say(f"going on with the pipeline run {interrupted}, which did not end well; what it has finished is kept")
+    return tracking.reopened(interrupted, tags.as_tags("pipeline"))
 
 
 def _run_stages(config: Experiment, tags: RunTags, run_id: str) -> PipelineResult:

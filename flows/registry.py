@@ -12,7 +12,7 @@ from rich.table import Table
 from pipeline_config.errors import GateRefused
 from tasks import tracking
 from tasks.progress import console, say
-from tasks.promote.task import limit_held, roll_back_model
+from tasks.promote.task import roll_back_model
 from tasks.records import Decision
 from tasks.tracking import Promoted
 
@@ -34,20 +34,6 @@ def roll_back(experiment: str) -> Decision:
     if decision.decision == "refused":
         raise GateRefused(f"{experiment} is not rolled back: {decision.detail}")
     return decision
-
-
-def reconcile() -> dict[str, Any]:
-    """Bring aliases and records together, of every experiment that has a registered model; tells what was done."""
-    done = {}
-    for name in tracking.registered_names():
-        with limit_held(name), tracking.registry_held(name):
-            done[name] = tracking.reconcile(name)
-    for name, sentences in done.items():
-        for sentence in sentences or ["aliases and records agree"]:
-            say(f"{name}: {sentence}")
-    if not done:
-        say("no experiment has a registered model yet")
-    return {"status": "done", "experiments": done}
 
 
 def tell_history(experiment: str) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def check_runner(execution: Execution) -> None:
 def _check_server(address: str) -> None:
     """A cluster on other machines cannot reach a server that listens to this one alone."""
     host, _ = host_and_port(address)
-    if host not in _HERE and Settings().prefect_api_url is None:
+    if host not in _HERE and Settings().prefect_server is None:
         raise ConfigurationError(
             f"execution.address: expected a Prefect server that the cluster at {address} reaches too; received none, "
             "and the temporary one answers this machine alone; start `prefect server start` and name it with "

@@ -1,9 +1,8 @@
 """Before a run starts: what would stop it is looked for at once, and heavy libraries are loaded meanwhile."""
 
-import contextlib
 import importlib
 import logging
-import threading
+from typing import TYPE_CHECKING
 
 from pipeline_config.errors import ConfigurationError
 from pipeline_config.experiment import Dataset, Experiment, Promotion
@@ -14,6 +13,9 @@ from tasks.disk import check_space
 from tasks.processes import open_nursery
 from tasks.progress import console, without_native_lines
 from tasks.servers import check_answers
+
+if TYPE_CHECKING:
+    from flows.prefect_server import TemporaryServer
 
 
 def load_checked(experiment: str, overrides: list[str], sweep_only: bool = False) -> Experiment:
@@ -93,7 +95,7 @@ def check_answerable(promotion: Promotion, settings: Settings) -> None:
     Raises:
         ConfigurationError: there is no server that outlives the command.
     """
-    if promotion.mode == "approval" and not settings.prefect_api_url:
+    if promotion.mode == "approval" and not settings.prefect_server:
         raise ConfigurationError(
             "promotion.mode: approval: expected a Prefect server on which a person can answer, named by "
             "PREFECT_API_URL; received none; start one with `prefect server start` and set "
@@ -116,10 +118,10 @@ def check_places(settings: Settings) -> None:
             f"MLFLOW_TRACKING_URI={settings.tracking_uri}",
             "start it, or unset the variable",
         )
-    if settings.prefect_api_url:
+    if settings.prefect_server:
         check_answers(
-            f"{settings.prefect_api_url.rstrip('/')}/health",
-            f"PREFECT_API_URL={settings.prefect_api_url}",
+            f"{settings.prefect_server.rstrip('/')}/health",
+            f"PREFECT_API_URL={settings.prefect_server}",
             "start it with `prefect server start`, or unset the variable",
         )
 
@@ -133,10 +135,10 @@ def warm_up(
 ) -> None:
     """Load the heavy libraries while Prefect's temporary server starts: that is another process, and slow.
 
-    Only the waiting is done in a thread; two threads that import at once can see each other's half-made modules. That
-    goes for Prefect's own threads above all, which a flow starts: while TensorFlow Datasets is imported, it puts
-    stand-ins in the place of whatever any thread imports, and a thread of Prefect's that gets one dies, for which the
-    process then waits at its end for ever.
+    All is imported in one thread; two that import at once can see each other's half-made modules. That goes for
+    Prefect's own threads above all, which a flow starts: while TensorFlow Datasets is imported, it puts stand-ins in
+    the place of whatever any thread imports, and a thread of Prefect's that gets one dies, for which the process then
+    waits at its end for ever.
 
     Args:
         settings: where the servers are.
@@ -149,7 +151,7 @@ def warm_up(
     with console.status(told):
         if isolating:
             open_nursery()  # which imports beside this process
-        waiting = None if settings.prefect_api_url else _start_temporary_server()
+        server = None if settings.prefect_server else _start_temporary_server()
         if checking:
             importlib.import_module("great_expectations")
         if training:
@@ -159,8 +161,8 @@ def warm_up(
         if dataset and dataset.source == "tfds":
             load_tensorflow()
             importlib.import_module("tensorflow_datasets")
-        if waiting:
-            waiting.join()
+        if server:
+            server.wait()
 
 
 def warm_up_for_run(settings: Settings, run_id: str) -> None:
@@ -191,17 +193,12 @@ def warm_up_for_model(settings: Settings) -> None:
         tracking.open_store()
 
 
-def _start_temporary_server() -> threading.Thread:
-    """Start the server that Prefect would start with the first flow; a failure shows then, when Prefect tries again."""
+def _start_temporary_server() -> "TemporaryServer":
     from flows.prefect_server import TemporaryServer
 
-    def start() -> None:
-        with contextlib.suppress(Exception):
-            TemporaryServer().start()
-
-    thread = threading.Thread(target=start, daemon=True, name="prefect-server")
-    thread.start()
-    return thread
+    server = TemporaryServer()
+    server.start()
+    return server
 
 
 def load_tensorflow() -> None:

@@ -24,8 +24,6 @@ DEFAULTS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "MPLBACKEND": "agg",
-    # Prefect's temporary server needs 3 s on a quiet machine; a busy one is no reason to fail.
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
 }
 
 
@@ -37,6 +35,7 @@ class Settings(BaseSettings):
     darkroom_home: Path = Path(".darkroom")
     mlflow_tracking_uri: str | None = None
     prefect_api_url: str | None = None
+    darkroom_temporary_server: str | None = None
     darkroom_feature_cache_gb: Annotated[float, Field(ge=0)] = 20.0
     darkroom_sweep_storage: str | None = None
 
@@ -74,6 +73,11 @@ class Settings(BaseSettings):
     def sweep_storage(self) -> str:
         """Database of Optuna's studies: `DARKROOM_SWEEP_STORAGE`, or SQLite in the home."""
         return self.darkroom_sweep_storage or f"sqlite:///{self.sweeps / 'optuna.db'}"
+
+    @property
+    def prefect_server(self) -> str | None:
+        """The Prefect server that the user named; a command's temporary one, told to Prefect alike, is none."""
+        return None if self.prefect_api_url == self.darkroom_temporary_server else self.prefect_api_url
 
     @property
     def tracking_uri(self) -> str:

@@ -149,3 +149,11 @@ def write(table: pd.DataFrame, path: Path) -> None:
 def read(path: Path) -> pd.DataFrame:
     """The table that `write` wrote."""
     return pd.read_parquet(path)
+
+
+def is_readable(path: Path) -> bool:
+    """Whether the file is there and whole."""
+    try:
+        return not read(path).empty
+    except (OSError, ValueError):  # pyarrow's errors are ValueErrors
+        return False

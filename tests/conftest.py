@@ -47,6 +47,7 @@ from tasks import tracking
 server = TemporaryServer()
 server.start()
 tracking.open_store()
+server.wait()
 server.stop()
 """
 TEST_DATA = Path(os.environ.get("DARKROOM_TEST_DATA", REPOSITORY.parent / "shared" / "data")).absolute()

@@ -36,6 +36,27 @@ def evaluate_model(trained: TrainedModel, manifest: Manifest, elsewhere: Elsewhe
         return _evaluate(trained, manifest, manifest, elsewhere)
 
 
+def evaluated_on(manifest: Manifest, elsewhere: Elsewhere) -> str:
+    """What an evaluation follows from, beside the model: digests of the images; empty where some have none."""
+    if elsewhere.unlabelled:
+        return ""
+    return " ".join([manifest.test_digest, *([elsewhere.outside.digest] if elsewhere.outside else [])])
+
+
+def predictions_file(run_id: str) -> Path:
+    """Where the predictions table of a train run is kept, beside MLflow's copy."""
+    return Settings().cache / "predictions" / f"{run_id}.parquet"
+
+
+def find_evaluated(trained: TrainedModel, manifest: Manifest, elsewhere: Elsewhere) -> EvaluatedModel | None:
+    """The evaluation of a model on these images, where it was finished and its table can be read; else None."""
+    on = evaluated_on(manifest, elsewhere)
+    metrics = tracking.find_evaluation(trained.run_id, on) if on else None
+    if metrics is None or not predictions.is_readable(predictions_file(trained.run_id)):
+        return None
+    return _evaluated(trained, manifest, metrics)
+
+
 @task(name="evaluate model later", task_run_name="evaluate {trained.name} later")
 def evaluate_later(trained: TrainedModel, manifest: Manifest, elsewhere: Elsewhere = NOWHERE) -> EvaluatedModel:
     """As `evaluate_model`, for a run that ended long ago: its test images may have changed, and its cache be gone.
@@ -91,15 +112,19 @@ def _evaluate(trained: TrainedModel, manifest: Manifest, pictured: Manifest, els
         tracking.log_files(trained.run_id, folder, "evaluation")
         tracking.log_metrics(trained.run_id, metrics, trained.model_id)
         tracking.log_dataset_input(trained.run_id, manifest, images.rows.iloc[images.positions("test")], "test")
-        kept = settings.cache / "predictions" / f"{trained.run_id}.parquet"
-        predictions.write(table, kept)
+        predictions.write(table, predictions_file(trained.run_id))
+        tracking.mark_evaluated(trained.run_id, evaluated_on(manifest, elsewhere))
+    return _evaluated(trained, manifest, {**trained.metrics, **metrics})
+
+
+def _evaluated(trained: TrainedModel, manifest: Manifest, metrics: dict[str, float]) -> EvaluatedModel:
     return EvaluatedModel(
         name=trained.name,
         family=trained.family,
         run_id=trained.run_id,
         model_id=trained.model_id,
         model_uri=trained.model_uri,
-        predictions=kept,
+        predictions=predictions_file(trained.run_id),
         test_digest=manifest.test_digest,
-        metrics={**trained.metrics, **metrics},
+        metrics=metrics,
     )

@@ -104,9 +104,10 @@ def _shown(manifest: pd.DataFrame) -> str:
     least, most = int(shorter.min()), int(shorter.max())
     side = f"{least:,}" if least == most else f"{least:,} to {most:,}"
     modes, formats = (", ".join(sorted(learned[column].dropna().unique())) for column in ("mode", "format"))
+    kinds = "; ".join(filter(None, (modes and f"mode {modes}", formats)))
     return (
         f"it was trained and chosen on {len(learned):,} images of the source {_sources(learned)} alone, with a shorter "
-        f"side of {side} pixels ({'; '.join(filter(None, (modes and f'mode {modes}', formats)))}); it was never shown others"
+        f"side of {side} pixels ({kinds}); it was never shown others"
     )
 
 

@@ -51,7 +51,7 @@ def limit_held(name: str) -> Iterator[None]:
     Raises:
         DarkroomError: another process has it for half an hour.
     """
-    if not Settings().prefect_api_url:
+    if not Settings().prefect_server:
         yield
         return
     from prefect.concurrency.sync import concurrency

@@ -17,6 +17,7 @@ from tasks.tracking.logs import (
     log_params,
 )
 from tasks.tracking.models import fetch_model, load_model, log_model
+from tasks.tracking.owners import has_ended, is_alone, owner
 from tasks.tracking.promotions import (
     Changes,
     Promoted,
@@ -38,11 +39,23 @@ from tasks.tracking.registry import (
     register,
     registered_names,
 )
-from tasks.tracking.runs import RunTags, config_digest, continued, run, set_tags
+from tasks.tracking.runs import RunTags, config_digest, continued, reopened, run, set_tags
 from tasks.tracking.served import ServedModel, find_alias, find_model, open_model
 from tasks.tracking.store import open_store
 from tasks.tracking.sweeps import mark_trial, sweep_run
 from tasks.tracking.trained import fetch_file, fetch_manifest, find_configuration, find_trained, forget_failure
+from tasks.tracking.unfinished import (
+    LeftOpen,
+    close_left_open,
+    find_evaluation,
+    find_finished_model,
+    find_interrupted,
+    find_left_open,
+    mark_evaluated,
+    model_digest,
+    pipeline_held,
+    train_run,
+)
 
 __all__ = [
     "DESCRIPTION_FILE",
@@ -50,6 +63,7 @@ __all__ = [
     "Champion",
     "Changes",
     "History",
+    "LeftOpen",
     "LoggedRun",
     "Promoted",
     "RunTags",
@@ -58,6 +72,7 @@ __all__ = [
     "carry_out",
     "champion",
     "check_registered",
+    "close_left_open",
     "config_digest",
     "continued",
     "decided",
@@ -69,11 +84,17 @@ __all__ = [
     "find_alias",
     "find_configuration",
     "find_evaluated",
+    "find_evaluation",
+    "find_finished_model",
+    "find_interrupted",
+    "find_left_open",
     "find_model",
     "find_runs",
     "find_trained",
     "forget_failure",
+    "has_ended",
     "history",
+    "is_alone",
     "load_model",
     "log_configuration",
     "log_data",
@@ -83,17 +104,23 @@ __all__ = [
     "log_metrics",
     "log_model",
     "log_params",
+    "mark_evaluated",
     "mark_trial",
+    "model_digest",
     "open_model",
     "open_store",
+    "owner",
+    "pipeline_held",
     "promotion_run",
     "read_runs",
     "reconcile",
     "register",
     "registered_names",
     "registry_held",
+    "reopened",
     "run",
     "set_tags",
     "settle",
     "sweep_run",
+    "train_run",
 ]

@@ -8,6 +8,7 @@ from pipeline_config.errors import ConfigurationError
 from pipeline_config.loading import shipped_experiments
 from pipeline_config.sentences import did_you_mean
 from pipeline_config.settings import Settings
+from tasks.tracking.runs import FAILURE
 from tasks.tracking.store import client, find_run
 
 _MAX_NAMED = 3
@@ -124,7 +125,7 @@ def _evaluated(run: Any) -> Any:
 def _told(run: Any) -> str:
     """`train run 0123… (cnn) that is FAILED: out of memory`."""
     tags = run.data.tags
-    because = f": {tags['darkroom.failure']}" if "darkroom.failure" in tags else ""
+    because = f": {tags[FAILURE]}" if FAILURE in tags else ""
     kind = tags.get("darkroom.kind", "foreign")
     return f"{kind} run {run.info.run_id} ({run.info.run_name}) that is {run.info.status}{because}"
 

@@ -18,7 +18,7 @@ from pipeline_config.settings import Settings
 from tasks.records import Decision, Gate
 from tasks.tracking.cards import keep_card, publish_card
 from tasks.tracking.registry import DECISION_FILE, aliases, as_json, decision_tags, move_aliases, record_decision
-from tasks.tracking.runs import RunTags, end_run, run, set_tags
+from tasks.tracking.runs import FAILURE, RunTags, end_run, run, set_tags
 from tasks.tracking.store import client
 from tasks.tracking.trained import fetch_file
 
@@ -253,7 +253,7 @@ def _entry(found: Any) -> Promoted:
         time=found.info.start_time,
         action=tags.get(_ACTION, "promote"),
         decision=tags.get("darkroom.decision", "open"),
-        detail=tags.get("darkroom.decision_detail", tags.get("darkroom.failure", "")),
+        detail=tags.get("darkroom.decision_detail", tags.get(FAILURE, "")),
         version=int(tags["darkroom.version"]) if "darkroom.version" in tags else None,
         champion_before=(before or {}).get("champion"),
         champion_after=(after or {}).get("champion"),

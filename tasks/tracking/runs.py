@@ -12,7 +12,12 @@ from pipeline_config.experiment import Experiment
 from pipeline_config.settings import Settings
 from tasks.disk import give_up_reserve
 from tasks.reasons import reason
+from tasks.tracking.owners import OWNER, owner
 from tasks.tracking.store import client, experiment_id
+
+_NO_TAGS: Mapping[str, str] = {}
+FAILURE = "darkroom.failure"
+"""Tag: why a run is not FINISHED."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class RunTags:
             "darkroom.data_digest": self.data_digest,
             "darkroom.test_digest": self.test_digest,
             "darkroom.git_commit": git_commit(),
+            "darkroom.code_digest": code_digest(),
             "prefect.flow_run_id": self.flow_run_id,
             "mlflow.source.name": "darkroom",
         }
@@ -57,8 +63,21 @@ def git_commit() -> str | None:
     return found.stdout.strip() or None
 
 
+@functools.cache
+def code_digest() -> str:
+    """64 hex digits over the sources of Darkroom, which need not lie in a checkout."""
+    root = Path(__file__).parents[2]
+    files = sorted(path for package in ("flows", "tasks", "pipeline_config") for path in (root / package).rglob("*.py"))
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
 @contextmanager
-def run(kind: str, name: str, tags: RunTags, parent_run_id: str | None = None) -> Iterator[str]:
+def run(
+    kind: str, name: str, tags: RunTags, parent_run_id: str | None = None, more: Mapping[str, str] = _NO_TAGS
+) -> Iterator[str]:
     """A run that is never left RUNNING: FINISHED, FAILED with the reason as a tag, or KILLED.
 
     Args:
@@ -66,13 +85,35 @@ def run(kind: str, name: str, tags: RunTags, parent_run_id: str | None = None) -
         name: as MLflow shows it.
         tags: of the pipeline.
         parent_run_id: the run that this one is shown below.
+        more: tags of its own.
 
     Yields:
         The run's id.
     """
     parent = {"mlflow.parentRunId": parent_run_id} if parent_run_id else {}
-    created = client().create_run(experiment_id(tags.experiment), tags={**tags.as_tags(kind), **parent}, run_name=name)
+    given = {**tags.as_tags(kind), **parent, **more, OWNER: owner()}
+    created = client().create_run(experiment_id(tags.experiment), tags=given, run_name=name)
     run_id: str = created.info.run_id
+    with continued(run_id):
+        yield run_id
+        end_run(run_id, "FINISHED")
+
+
+@contextmanager
+def reopened(run_id: str, tags: Mapping[str, str]) -> Iterator[str]:
+    """A run that was interrupted is gone on with, by this process; it ends as those of `run` do.
+
+    Args:
+        run_id: of a run that is not at work.
+        tags: that it gets.
+
+    Yields:
+        The run's id.
+    """
+    set_tags(run_id, {**tags, OWNER: owner()})
+    client().update_run(run_id, status="RUNNING")
+    if FAILURE in client().get_run(run_id).data.tags:
+        client().delete_tag(run_id, FAILURE)
     with continued(run_id):
         yield run_id
         end_run(run_id, "FINISHED")
@@ -96,7 +137,7 @@ def end_run(run_id: str, status: str, because: str | None = None) -> None:
     if status != "FINISHED":
         give_up_reserve(Settings().home)  # the disk may be full, and this must still be written
     if because:
-        client().set_tag(run_id, "darkroom.failure", because[:5_000])
+        client().set_tag(run_id, FAILURE, because[:5_000])
     client().set_terminated(run_id, status)
 
 

@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tasks.tracking.runs import RunTags, continued, end_run, run, set_tags
+from tasks.tracking.runs import RunTags, end_run, reopened, run, set_tags
 from tasks.tracking.store import client, experiment_id, find_run
 
 _STUDY = "darkroom.study"
 _PARENT = "mlflow.parentRunId"
-_FAILURE = "darkroom.failure"
 
 
 @contextmanager
@@ -34,13 +33,8 @@ def sweep_run(study: str, name: str, tags: RunTags, parent_run_id: str) -> Itera
         return
     run_id = found[0]
     _close_interrupted(run_id, tags.experiment)
-    set_tags(run_id, {**tags.as_tags("sweep"), _PARENT: parent_run_id})
-    client().update_run(run_id, status="RUNNING")
-    if _FAILURE in find_run(run_id).data.tags:
-        client().delete_tag(run_id, _FAILURE)
-    with continued(run_id):
+    with reopened(run_id, {**tags.as_tags("sweep"), _PARENT: parent_run_id}):
         yield run_id
-        end_run(run_id, "FINISHED")
 
 
 def _close_interrupted(run_id: str, experiment: str) -> None:

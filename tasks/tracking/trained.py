@@ -12,7 +12,7 @@ from pipeline_config.errors import ConfigurationError, DarkroomError
 from pipeline_config.experiment import Experiment
 from pipeline_config.sentences import describe_problems
 from tasks.records import TrainedModel
-from tasks.tracking.runs import RunTags
+from tasks.tracking.runs import FAILURE, RunTags
 from tasks.tracking.store import client, find_run
 
 _NEEDED_METRIC = "fit_seconds"  # logged last, once the model is
@@ -54,7 +54,7 @@ def find_trained(run_id: str) -> tuple[TrainedModel, RunTags]:
     found = find_train_run(run_id)
     tags, models = found.data.tags, found.outputs.model_outputs if found.outputs else []
     if not models or _NEEDED_METRIC not in found.data.metrics or found.info.status == "RUNNING":
-        why = f" ({tags['darkroom.failure']})" if "darkroom.failure" in tags else ""
+        why = f" ({tags[FAILURE]})" if FAILURE in tags else ""
         raise DarkroomError(
             f"run {run_id}: expected a train run that holds a trained model; received {_kind(found)}{why}; "
             "train the model again with `darkroom run`"
@@ -147,6 +147,6 @@ def forget_failure(run_id: str) -> None:
     found = find_run(run_id)
     if found.info.status == "FINISHED":
         return
-    if "darkroom.failure" in found.data.tags:
-        client().delete_tag(run_id, "darkroom.failure")
+    if FAILURE in found.data.tags:
+        client().delete_tag(run_id, FAILURE)
     client().set_terminated(run_id, "FINISHED", found.info.end_time)

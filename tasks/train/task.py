@@ -58,7 +58,7 @@ def train_model(
     import keras
 
     settings = Settings()
-    with tracking.run("train", model.name, tags, parent_run_id) as run_id:
+    with tracking.train_run(model, compute, tags, parent_run_id) as run_id:
         log_settings(run_id, model)
         images = open_image_set(manifest, settings.cache)
         _warn_of_cost(run_id, model, images, manifest)

@@ -16,7 +16,7 @@ from pipeline_config.experiment import Execution
 
 SWEEP = {"model": "cnn", "space": {"train.learning_rate": [0.01, 0.003]}, "pruner": "none"}
 NOWHERE = "127.0.0.1:9"  # the discard port, where nothing listens
-SERVER = "prefect.server.api.server:create_app"
+SERVER = "flows.temporary_server"
 
 
 class Watched:
