@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_CLASSES = 20
-_WIDTH, _PANEL, _BAR, _COLUMNS = 9.0, 2.1, 0.3, 3  # inches; panels a row
+_WIDTH, _PANEL, _BAR, _COLUMNS = 9.0, 2.4, 0.3, 3  # inches; panels a row
 _LONGEST_NAME = 130.0  # points
 
 
@@ -38,10 +38,10 @@ def draw_changes(balance: pd.DataFrame, drifts: Sequence[Drift], path: Path, tit
     grid = figure.add_gridspec(1 + rows, _COLUMNS, height_ratios=heights)
     _draw_balance(figure.add_subplot(grid[0, :]), shown, len(balance))
     for number, drift in enumerate(drifts):
-        ax = figure.add_subplot(grid[1 + number // _COLUMNS, number % _COLUMNS])
-        _draw_drift(ax, drift)
-        if number == 0:
-            ax.legend(loc="best", fontsize=TEXT_SIZE - 1)
+        _draw_drift(figure.add_subplot(grid[1 + number // _COLUMNS, number % _COLUMNS]), drift)
+    if drifts:
+        handles, labels = figure.axes[-1].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2, title="share of the images up to a value")
     figure.suptitle(title)
     picture_style.save(figure, path)
 
@@ -73,9 +73,9 @@ def _draw_drift(ax: "Axes", drift: Drift) -> None:
     """Share of the images up to each value, whose largest difference is the distance D."""
     for values, colour, label in ((drift.old, FIRST, "old"), (drift.new, SECOND, "new")):
         shares = np.arange(1, len(values) + 1) / len(values)
-        ax.step(values, shares, where="post", color=colour, linewidth=1.6, label=f"{label}: {len(values):,} images")
+        ax.step(values, shares, where="post", color=colour, linewidth=1.6, label=f"{label} images")
     ax.set_title(
-        f"{drift.name}\nD {drift.distance:.2f}, p {tell_p(drift.p_value)}",
+        f"{drift.name}\nD {drift.distance:.2f}, p {tell_p(drift.p_value)}\n{len(drift.old):,} old, {len(drift.new):,} new",
         loc="left",
         fontsize=TEXT_SIZE,
         fontweight="bold" if drift.differs else "normal",
