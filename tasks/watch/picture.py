@@ -74,8 +74,9 @@ def _draw_drift(ax: "Axes", drift: Drift) -> None:
     for values, colour, label in ((drift.old, FIRST, "old"), (drift.new, SECOND, "new")):
         shares = np.arange(1, len(values) + 1) / len(values)
         ax.step(values, shares, where="post", color=colour, linewidth=1.6, label=f"{label} images")
+    counts = f"{len(drift.old):,} old, {len(drift.new):,} new"
     ax.set_title(
-        f"{drift.name}\nD {drift.distance:.2f}, p {tell_p(drift.p_value)}\n{len(drift.old):,} old, {len(drift.new):,} new",
+        f"{drift.name}\nD {drift.distance:.2f}, p {tell_p(drift.p_value)}\n{counts}",
         loc="left",
         fontsize=TEXT_SIZE,
         fontweight="bold" if drift.differs else "normal",

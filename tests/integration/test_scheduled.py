@@ -28,7 +28,9 @@ def nightly(home_folder, tmp_path_factory, pictures, write_experiment, darkroom,
     """An experiment that is scheduled for every minute, and a worker; until its first run the other tests go on."""
     folder = tmp_path_factory.mktemp("nightly")
     shutil.copytree(pictures, folder / "pictures")
-    file = write_experiment(folder / "nightly.yaml", folder / "pictures", models=[{"name": "svm", "family": "linear_svm"}])
+    file = write_experiment(
+        folder / "nightly.yaml", folder / "pictures", models=[{"name": "svm", "family": "linear_svm"}]
+    )
     words = ("schedule", file, "--timezone", "Europe/Berlin", "--json")
     darkroom_here(*words, "--cron", "0 2 * * *", home=home_folder)
     made = darkroom_here(*words, "--cron", "* * * * *", home=home_folder)
@@ -41,7 +43,7 @@ def nightly(home_folder, tmp_path_factory, pictures, write_experiment, darkroom,
 
 
 @pytest.fixture
-def client(nightly, on_prefect):
+def client(nightly, on_prefect):  # noqa: ARG001
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
@@ -74,12 +76,14 @@ def test_the_form_of_the_deployment_describes_typed_parameters(nightly, client):
     assert all(about["description"] for about in properties.values())
 
 
-def wait_for_end(client: Any, wait_until: Any, find: Any, nightly: Any) -> Any:
+def wait_for_end(wait_until: Any, find: Any, nightly: Any) -> Any:
     def ended() -> Any:
         run = find()
         return run if run and run.state and run.state.is_final() else None
 
-    return wait_until(ended, PATIENCE, lambda: f"a run to end; {(nightly.worker._output / 'stderr').read_text()[-3000:]}")
+    return wait_until(
+        ended, PATIENCE, lambda: f"a run to end; {(nightly.worker._output / 'stderr').read_text()[-3000:]}"
+    )
 
 
 def runs_of(client: Any, nightly: Any) -> list[Any]:
@@ -91,7 +95,7 @@ def runs_of(client: Any, nightly: Any) -> list[Any]:
 
 def run_now(client: Any, nightly: Any, wait_until: Any, **parameters: Any) -> Any:
     made = client.create_flow_run_from_deployment(nightly.answer["deployment_id"], parameters=parameters)
-    return wait_for_end(client, wait_until, lambda: client.read_flow_run(made.id), nightly)
+    return wait_for_end(wait_until, lambda: client.read_flow_run(made.id), nightly)
 
 
 def notices(client: Any, run: Any) -> str:
@@ -116,7 +120,7 @@ def webhook(monkeypatch):
     told: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802 - the library's name
+        def do_POST(self) -> None:
             told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(200 if self.path == "/secret" else 500)
             self.end_headers()
@@ -139,18 +143,21 @@ def run_here(experiment: Path | str, **parameters: Any) -> Any:
     return scheduled(str(experiment), return_state=True, **parameters)
 
 
-def finish_a_run(name: str, **digests: str) -> str:
-    """A pipeline run that is FINISHED, of another configuration and code."""
+def finish_a_run(file: Path, *overrides: str) -> None:
+    """A pipeline run of the experiment that is FINISHED, with other settings and other code."""
+    from pipeline_config.loading import load_experiment
     from tasks import tracking
     from tasks.tracking import RunTags
 
-    with tracking.run("pipeline", f"pipeline {name}", RunTags(name, "c" * 64, None, **digests)) as run_id:
-        tracking.log_params(run_id, {"name": name, "train": {"epochs": 7}})
-    return run_id
+    config = load_experiment(str(file), list(overrides))
+    with tracking.run("pipeline", "earlier", RunTags(config.name, tracking.config_digest(config), None)) as run_id:
+        tracking.log_configuration(run_id, config)
+        tracking.set_tags(run_id, {"darkroom.code_digest": "of other code"})
 
 
+@pytest.mark.usefixtures("on_prefect")
 def test_a_run_beside_another_of_the_same_experiment_is_skipped_with_a_sentence(
-    nightly, on_prefect, mlflow_client, write_experiment, tmp_path
+    nightly, mlflow_client, write_experiment, tmp_path
 ):
     file = write_experiment(tmp_path / "overlapping.yaml", nightly.folder / "pictures")
     (nightly.home / "locks").mkdir(exist_ok=True)
@@ -161,8 +168,9 @@ def test_a_run_beside_another_of_the_same_experiment_is_skipped_with_a_sentence(
     assert not runs_by_kind(mlflow_client, "overlapping", "pipeline")
 
 
+@pytest.mark.usefixtures("on_prefect")
 def test_a_wrong_experiment_leaves_a_failed_run_that_says_why_and_the_webhook_is_told(
-    nightly, on_prefect, mlflow_client, write_experiment, tmp_path, webhook
+    nightly, mlflow_client, write_experiment, tmp_path, webhook
 ):
     file = write_experiment(tmp_path / "mistaken.yaml", nightly.folder / "pictures", train={"epochs": 0})
     assert run_here(file).is_failed()
@@ -175,14 +183,15 @@ def test_a_wrong_experiment_leaves_a_failed_run_that_says_why_and_the_webhook_is
     assert told["link"].endswith(f"/runs/{failed.info.run_id}")
 
 
+@pytest.mark.usefixtures("nightly", "on_prefect")
 def test_data_that_are_gone_leave_a_failed_run_and_a_webhook_that_fails_is_a_warning_alone(
-    nightly, on_prefect, mlflow_client, write_experiment, tmp_path, webhook, monkeypatch
+    mlflow_client, write_experiment, tmp_path, webhook, monkeypatch
 ):
     from tasks.progress import console
 
     monkeypatch.setenv("DARKROOM_WEBHOOK_URL", f"http://127.0.0.1:{webhook.port}/other")
     file = write_experiment(tmp_path / "emptied.yaml", tmp_path / "nowhere")
-    finish_a_run("emptied")
+    finish_a_run(file)
     with console.capture() as said:
         assert run_here(file).is_failed()
     (failed,) = runs_by_kind(mlflow_client, "emptied", "check")
@@ -192,26 +201,29 @@ def test_data_that_are_gone_leave_a_failed_run_and_a_webhook_that_fails_is_a_war
     assert "/other" not in said.get()
 
 
-def test_what_changed_in_the_configuration_is_told_to_the_pipeline(
-    nightly, on_prefect, write_experiment, tmp_path, webhook
-):
+@pytest.mark.usefixtures("on_prefect")
+def test_what_changed_in_configuration_and_code_is_told_to_the_pipeline(nightly, write_experiment, tmp_path, webhook):
     from pipeline_config.errors import DataError
+    from tasks.records import Manifest
 
     file = write_experiment(tmp_path / "changed.yaml", nightly.folder / "pictures", train={"epochs": 9})
-    finish_a_run("changed")
+    finish_a_run(file, "train.epochs=7")
+    now = Manifest(tmp_path, "d" * 64, "t" * 64, (), (16, 16), None, None)
     with (
+        mock.patch("flows.scheduled.look_at_data", return_value=now),
         mock.patch("flows.scheduled.warm_up"),
         mock.patch("flows.pipeline.pipeline", side_effect=DataError("no more")) as pipeline,
     ):
         run_here(file)
-    changed = str(pipeline.call_args.kwargs["changed"])
-    assert "the configuration changed: " in changed
-    assert "the code of Darkroom changed" in changed
-    assert "the data changed" in changed  # the earlier run logged no manifest
+    assert pipeline.call_args.kwargs["changed"].sentences == (
+        "the data changed; what they were is not known, as the last run's manifest is gone",
+        "the configuration changed: models.cnn.train.epochs 7 → 9, models.svm.train.epochs 7 → 9, train.epochs 7 → 9",
+        "the code of Darkroom changed",
+    )
     assert [told["reason"] for told in webhook.told] == ["no more"]
 
 
-def test_missed_runs_are_made_up_for_by_one(nightly, client):
+def test_missed_runs_are_made_up_for_by_one(client):
     from prefect.states import Running, Scheduled
 
     from flows.missed import made_up_for
@@ -239,7 +251,10 @@ def test_missed_runs_are_made_up_for_by_one(nightly, client):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--cron", "at two"), "--cron: expected five fields, as '0 2 * * *' for every night at two; received 'at two'"),
+        (
+            ("--cron", "at two"),
+            "--cron: expected five fields, as '0 2 * * *' for every night at two; received 'at two'",
+        ),
         (("--cron", "0 2 * * *", "--timezone", "Berlin"), "--timezone: expected IANA name, as Europe/Berlin; received"),
         (("--cron", "0 2 * * *", "--set", "train.epochs=0"), "train.epochs"),
     ],
@@ -266,7 +281,7 @@ def test_a_scheduled_experiment_runs_by_itself_then_finds_nothing_to_do_and_trai
         begun = [run for run in runs_of(client, nightly) if run.state and not run.state.is_scheduled()]
         return min(begun, key=lambda run: run.expected_start_time, default=None)
 
-    by_cron = wait_for_end(client, wait_until, first, nightly)
+    by_cron = wait_for_end(wait_until, first, nightly)
     client.update_deployment_schedule(
         nightly.answer["deployment_id"], client.read_deployment_schedules(nightly.answer["deployment_id"])[0].id, False
     )
@@ -294,7 +309,9 @@ def test_a_scheduled_experiment_runs_by_itself_then_finds_nothing_to_do_and_trai
     assert again.state.name == "Completed", again.state
     latest = runs_by_kind(mlflow_client, "nightly", "pipeline")[0]
     assert latest.info.run_id != trained.info.run_id
-    assert latest.data.tags["darkroom.changed"].startswith("6 images added (6 red); class balance: red 40 (50%) → 46 (53%)")
+    assert latest.data.tags["darkroom.changed"].startswith(
+        "6 images added (6 red); class balance: red 40 (50%) → 46 (53%)"
+    )
     assert "brightness: new images differ from the old ones" in latest.data.tags["darkroom.changed"]
     logged = {Path(file.path).name for file in mlflow_client.list_artifacts(latest.info.run_id, "changes")}
     assert logged == {"changes.md", "changes.png"}

@@ -5,7 +5,7 @@ import colorsys
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -61,7 +61,11 @@ def test_moved_boxes_are_told():
     assert told(BEFORE, box_x=[0.5, np.nan, np.nan]) == ["1 image that stayed has another box"]
 
 
-@given(before=st.dictionaries(st.integers(0, 30), st.sampled_from("xyz")), after=st.dictionaries(st.integers(0, 30), st.sampled_from("xyz")))
+@settings(max_examples=25)
+@given(
+    before=st.dictionaries(st.integers(0, 30), st.sampled_from("xyz")),
+    after=st.dictionaries(st.integers(0, 30), st.sampled_from("xyz")),
+)
 def test_every_image_is_counted_once(before, after):
     before, after = ({str(name): label for name, label in each.items()} for each in (before, after))
     found = compare_manifests(manifest(before), manifest(after))
@@ -114,7 +118,8 @@ def test_the_picture_and_the_page_show_what_changed(tmp_path, classes):
     ).balance
     drifts = find_drifts({"brightness": (np.arange(60.0), np.arange(40.0, 80.0))}) if classes == 2 else ()
     draw_changes(balance, drifts, tmp_path / "changes.png", "$5 to $10")
-    assert min(Image.open(tmp_path / "changes.png").size) > 300
+    with Image.open(tmp_path / "changes.png") as picture:
+        assert min(picture.size) > 300
     page = as_markdown("a|b", ["one <b>"], balance, drifts)
     assert "one &lt;b>" in page
     assert ("| brightness | 60 | 40 |" in page) == (classes == 2)
