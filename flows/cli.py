@@ -296,6 +296,41 @@ def reconcile(json_: JsonOption = False, debug: DebugOption = False) -> None:
 
 
 @app.command()
+def schedule(
+    experiment: ExperimentArgument,
+    cron: Annotated[str, typer.Option(help="when, as '0 2 * * *' for every night at two")],
+    timezone: Annotated[str, typer.Option(help="of the clock that is meant, as Europe/Berlin")] = "UTC",
+    set_: SetOption = None,
+    json_: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Have an experiment run by the clock, if anything changed by then: creates its Prefect deployment, or changes it.
+
+    The server that PREFECT_API_URL names keeps the clock; `darkroom worker` does the work.
+    """
+
+    def answer() -> Answer:
+        from flows.schedule import schedule_experiment
+
+        return schedule_experiment(experiment, cron, timezone, set_ or [])
+
+    _answer(answer, json_, debug)
+
+
+@app.command()
+def worker(debug: DebugOption = False) -> None:
+    """Do what is scheduled, with this home and this MLflow store, until Ctrl-C."""
+
+    def answer() -> Answer:
+        _open_store()
+        from flows.worker import start_worker
+
+        return start_worker()
+
+    _answer(answer, False, debug)
+
+
+@app.command()
 def predict(
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help="image, folder of images, or glob")],
     model: ModelOption = None,

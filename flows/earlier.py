@@ -1,5 +1,7 @@
 """The data of an earlier pipeline, found by its run's id: as it logged them, and where their pixels are now."""
 
+from pathlib import Path
+
 from pipeline_config.errors import DataError
 from pipeline_config.experiment import Experiment
 from pipeline_config.settings import Settings
@@ -23,12 +25,17 @@ def find_manifest(pipeline_run_id: str, experiment: Experiment, tags: RunTags) -
         DataError: the data are not where the configuration says.
         DarkroomError: what the pipeline logged is gone.
     """
-    folder = Settings().cache / "earlier_runs" / pipeline_run_id
-    folder.mkdir(parents=True, exist_ok=True)
-    path, class_names = tracking.fetch_manifest(pipeline_run_id, folder)
+    path, class_names = tracking.fetch_manifest(pipeline_run_id, earlier_folder(pipeline_run_id))
     size = experiment.dataset.image_size or common_size(manifests.read(path))
     found = _find_images(pipeline_run_id, experiment)
     return Manifest(path, str(tags.data_digest), str(tags.test_digest), class_names, size, found.root, found.store)
+
+
+def earlier_folder(pipeline_run_id: str) -> Path:
+    """Where what is fetched of an earlier run is put."""
+    folder = Settings().cache / "earlier_runs" / pipeline_run_id
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _find_images(pipeline_run_id: str, experiment: Experiment) -> Listing:

@@ -25,7 +25,7 @@ from tasks.disk import is_disk_full
 from tasks.processes import open_nursery
 from tasks.progress import say
 from tasks.reasons import reason
-from tasks.records import Decision, EvaluatedModel, Manifest
+from tasks.records import Changed, Decision, EvaluatedModel, Manifest
 from tasks.tracking import RunTags
 from tasks.train.compute.threads import use_threads
 
@@ -80,13 +80,16 @@ class Clock:
 
 
 @flow(name="pipeline", flow_run_name="{experiment}")
-def pipeline(experiment: str, overrides: list[str] | None = None, sweep_only: bool = False) -> PipelineResult:
+def pipeline(
+    experiment: str, overrides: list[str] | None = None, sweep_only: bool = False, changed: Changed | None = None
+) -> PipelineResult:
     """Run an experiment from its data to the registry's decision.
 
     Args:
         experiment: a shipped experiment's name, or the path of a YAML file.
         overrides: `dotted.key=value`, as with `--set`.
         sweep_only: leave the other models and the registry out.
+        changed: why it is run, as a schedule found it; kept in `changes/` of the run and as its description.
 
     Raises:
         ConfigurationError: the file or an override is wrong.
@@ -102,6 +105,8 @@ def pipeline(experiment: str, overrides: list[str] | None = None, sweep_only: bo
     tags = RunTags(config.name, tracking.config_digest(config), flow_run.id)
     with tracking.pipeline_held(tags) as alone, _open_run(tags, may_go_on=alone) as run_id:
         tracking.log_configuration(run_id, config)
+        if changed:
+            tracking.log_changes(run_id, changed)
         result = _run_stages(config, tags, run_id)
         tracking.log_metrics(run_id, result.best.metrics)
         tracking.set_tags(run_id, {"darkroom.best_model": result.best.name})

@@ -61,6 +61,13 @@ def marked_flows() -> Iterator[None]:
         yield
 
 
+def mark_flow_run(flow_run_id: str) -> None:
+    """A flow run that was begun by a worker, and not within `marked_flows`, gets the mark of this process."""
+    with get_client(sync_client=True) as client:
+        own = client.read_flow_run(UUID(flow_run_id))
+        client.update_flow_run(own.id, tags=[*own.tags, f"{MARK}{tracking.owner()}"])
+
+
 def _sentence(run: LeftOpen) -> str:
     return f"{run.experiment}: run {run.name} ({run.run_id}) was RUNNING, its process gone: now KILLED"
 

@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     darkroom_temporary_server: str | None = None
     darkroom_feature_cache_gb: Annotated[float, Field(ge=0)] = 20.0
     darkroom_sweep_storage: str | None = None
+    darkroom_webhook_url: str | None = None
 
     @cached_property
     def home(self) -> Path:

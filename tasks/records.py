@@ -165,6 +165,23 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class Changed:
+    """What is not as it was at the last finished pipeline run.
+
+    Attributes:
+        sentences: one for each thing that changed, at least one.
+        folder: with a report on it, as a page in Markdown and a picture; or None.
+    """
+
+    sentences: tuple[str, ...]
+    folder: Path | None = None
+
+    def __str__(self) -> str:
+        """In one line."""
+        return "; ".join(self.sentences)
+
+
+@dataclass(frozen=True)
 class Trial:
     """What became of one trial of a sweep.
 

@@ -1,5 +1,6 @@
-"""Uncertainty of a metric, and the paired test: shared by evaluation and promotion."""
+"""Uncertainty of a metric, and the paired test: shared by several stages."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,3 +129,17 @@ def mcnemar(first_correct: npt.NDArray[np.bool_], second_correct: npt.NDArray[np
     differing = only_first + only_second
     p_value = stats.binomtest(only_first, differing).pvalue if differing else 1.0
     return PairedTest(only_first, only_second, float(p_value))
+
+
+def correct_holm(p_values: Sequence[float]) -> list[float]:
+    """p-values for which each hypothesis may be rejected while the chance of any false rejection stays at the level.
+
+    Step-down method of Holm (1979), A simple sequentially rejective multiple test procedure: the smallest of m is
+    multiplied by m, the next by m - 1 and so on; none is less than one before it, or more than 1. scipy has none.
+    """
+    values = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    factors = len(values) - np.arange(len(values))
+    corrected = np.empty_like(values)
+    corrected[order] = np.minimum(np.maximum.accumulate(values[order] * factors), 1.0)
+    return [float(value) for value in corrected]

@@ -9,7 +9,7 @@ import numpy as np
 
 from tasks.compare.answers import Answers, AnswersByRun
 from tasks.compare.bootstrap import Floats, resampled_metrics
-from tasks.statistics import PairedTest, mcnemar
+from tasks.statistics import PairedTest, correct_holm, mcnemar
 
 ALPHA = 0.05
 
@@ -90,20 +90,6 @@ def _test(first: Answers | None, second: Answers | None) -> PairedTest | None:
     if first is None or second is None or first.hits is None or second.hits is None:
         return None
     return mcnemar(first.hits, second.hits)
-
-
-def correct_holm(p_values: Sequence[float]) -> list[float]:
-    """p-values for which each hypothesis may be rejected while the chance of any false rejection stays at the level.
-
-    Step-down method of Holm (1979), A simple sequentially rejective multiple test procedure: the smallest of m is
-    multiplied by m, the next by m - 1 and so on; none is less than one before it, or more than 1. scipy has none.
-    """
-    values = np.asarray(p_values, dtype=np.float64)
-    order = np.argsort(values, kind="stable")
-    factors = len(values) - np.arange(len(values))
-    corrected = np.empty_like(values)
-    corrected[order] = np.minimum(np.maximum.accumulate(values[order] * factors), 1.0)
-    return [float(value) for value in corrected]
 
 
 def _differences(resampled: Mapping[str, Floats], first: int | None, second: int | None) -> dict[str, Difference]:

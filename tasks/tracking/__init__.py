@@ -7,6 +7,17 @@ automatically. The README's section "In MLflow" lays out runs, names and tags.
 from tasks.tracking.about import AboutModel, find_about
 from tasks.tracking.cards import DESCRIPTION_FILE
 from tasks.tracking.comparison import History, LoggedRun, find_runs, read_runs
+from tasks.tracking.finished import (
+    FinishedPipeline,
+    find_last_finished,
+    find_pipeline_run,
+    log_changes,
+    page_of,
+    record_check,
+    record_failure,
+    tell_code,
+    tell_configuration,
+)
 from tasks.tracking.logs import (
     log_configuration,
     log_data,
@@ -62,6 +73,7 @@ __all__ = [
     "AboutModel",
     "Champion",
     "Changes",
+    "FinishedPipeline",
     "History",
     "LeftOpen",
     "LoggedRun",
@@ -87,8 +99,10 @@ __all__ = [
     "find_evaluation",
     "find_finished_model",
     "find_interrupted",
+    "find_last_finished",
     "find_left_open",
     "find_model",
+    "find_pipeline_run",
     "find_runs",
     "find_trained",
     "forget_failure",
@@ -96,6 +110,7 @@ __all__ = [
     "history",
     "is_alone",
     "load_model",
+    "log_changes",
     "log_configuration",
     "log_data",
     "log_dataset_input",
@@ -110,10 +125,13 @@ __all__ = [
     "open_model",
     "open_store",
     "owner",
+    "page_of",
     "pipeline_held",
     "promotion_run",
     "read_runs",
     "reconcile",
+    "record_check",
+    "record_failure",
     "register",
     "registered_names",
     "registry_held",
@@ -122,5 +140,7 @@ __all__ = [
     "set_tags",
     "settle",
     "sweep_run",
+    "tell_code",
+    "tell_configuration",
     "train_run",
 ]

@@ -29,11 +29,17 @@ def log_params(run_id: str, values: Mapping[str, Any]) -> None:
     """Nested values as flat `dotted.key` params."""
     from mlflow.entities import Param
 
-    params = [Param(key, str(value)[:_MAX_PARAM_LENGTH]) for key, value in _flat(values)]
+    params = [Param(key, value) for key, value in as_params(values).items()]
     client().log_batch(run_id, params=params)
 
 
+def as_params(values: Mapping[str, Any]) -> dict[str, str]:
+    """Nested values as the params that `log_params` logs."""
+    return {key: str(value)[:_MAX_PARAM_LENGTH] for key, value in _flat(values)}
+
+
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested values by dotted key; items of a list that have names stand below these."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")

@@ -81,7 +81,7 @@ def run(
     """A run that is never left RUNNING: FINISHED, FAILED with the reason as a tag, or KILLED.
 
     Args:
-        kind: pipeline, sweep, trial, train, fold or promotion.
+        kind: pipeline, sweep, trial, train, fold, promotion or check.
         name: as MLflow shows it.
         tags: of the pipeline.
         parent_run_id: the run that this one is shown below.

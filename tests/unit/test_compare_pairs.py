@@ -16,9 +16,9 @@ from tasks.compare.files import write_comparison
 from tasks.compare.markdown import as_markdown
 from tasks.compare.page import render_page
 from tasks.compare.pair_table import list_pairs, make_triangle, summarize
-from tasks.compare.pairs import compare_pairs, correct_holm
+from tasks.compare.pairs import compare_pairs
 from tasks.compare.table import compare
-from tasks.statistics import mcnemar
+from tasks.statistics import correct_holm, mcnemar
 from tasks.tracking import LoggedRun
 
 DROPOUTS = ("0.1", "0.2", "0.25", "0.3", "0.4", "0.5", "0.6")

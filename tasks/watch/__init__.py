@@ -1,0 +1,1 @@
+"""What changed in a data set since an earlier run, and whether new images are like the old ones."""
