@@ -23,6 +23,10 @@ DEFAULTS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "MPLBACKEND": "agg",
+    # A server that is away is asked again for four minutes, as MLflow's client does of itself (7 retries); Prefect's
+    # gives up after one, and takes 500, which its server answers while PostgreSQL is away, for an answer.
+    "PREFECT_CLIENT_MAX_RETRIES": "7",
+    "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
     # Prefect's temporary server needs 3 s on a quiet machine; a busy one is no reason to fail.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
 }
