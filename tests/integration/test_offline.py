@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 
+TINY = {"name": "cnn", "family": "cnn_plain", "params": {"filters": [4], "convolutions": 1, "dense_units": [8]}}
 REACHES_OUT = "import socket; socket.socket().connect_ex(('192.0.2.1', 80))"  # an address that belongs to nobody
 
 
@@ -49,7 +50,7 @@ def test_run_sweep_promote_and_predict_reach_for_nothing_beyond_loopback(
     offline, tmp_path, new_home, pictures, write_experiment
 ):
     sweep = {"model": "cnn", "space": {"train.learning_rate": [0.01, 0.003]}}
-    experiment = write_experiment(tmp_path / "private.yaml", pictures, sweep=sweep)
+    experiment = write_experiment(tmp_path / "private.yaml", pictures, models=[TINY], sweep=sweep)
     picture = next(pictures.glob("red/*.png"))
     commands = [["run", str(experiment), "--json"], ["promote", "BEST"], ["predict", str(picture)]]
     code, found = offline.run_commands(commands, tmp_path, new_home(tmp_path / "home"))

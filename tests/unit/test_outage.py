@@ -103,8 +103,6 @@ def test_a_refused_file_is_sent_again_before_the_artifact_store_is_named(refusin
         HttpArtifactRepository(place).log_artifact(str(tmp_path / "metrics.json"))
     assert len(refusing.asked) == 2
     assert "again for some time: an error of its artifact store each time;" in reason(caught.value)
-        caught.value
-    )
 
 
 def test_prefect_s_server_is_told_apart_from_mlflow_s(monkeypatch):
