@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline_config.errors import DarkroomError
-from pipeline_config.settings import configure_environment
+from pipeline_config.settings import ON_PREFECT_SERVER, configure_environment
 from tasks.outage import is_away, without_patience
 from tasks.reasons import ends_all, reason
 from tasks.sweep import task as trials
@@ -127,12 +127,18 @@ def test_patience_comes_back(monkeypatch):
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "5"
 
 
-@pytest.mark.parametrize("name", ["PREFECT_CLIENT_MAX_RETRIES", "PREFECT_CLIENT_RETRY_EXTRA_CODES"])
+@pytest.mark.parametrize("name", ON_PREFECT_SERVER)
 def test_prefect_s_client_is_as_patient_unless_told_otherwise(name, monkeypatch):
-    monkeypatch.setattr(os, "environ", {name: "3"})
+    monkeypatch.setattr(os, "environ", {name: "3", "PREFECT_API_URL": "http://prefect:4200/api"})
     configure_environment()
     assert os.environ[name] == "3"
-    assert {"PREFECT_CLIENT_MAX_RETRIES", "PREFECT_CLIENT_RETRY_EXTRA_CODES"} <= set(os.environ)
+    assert set(ON_PREFECT_SERVER) <= set(os.environ)
+
+
+def test_a_temporary_prefect_server_is_not_asked_again_when_its_disk_is_full(monkeypatch):
+    monkeypatch.setattr(os, "environ", {})
+    configure_environment()
+    assert not set(ON_PREFECT_SERVER) & set(os.environ)
 
 
 # A trial's curves.
