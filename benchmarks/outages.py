@@ -4,8 +4,8 @@
     make outages ARGS='--seconds 6 --only tracking --set train.epochs=4'
 
 MLflow and Prefect run on PostgreSQL and an S3-compatible store, as `deploy/compose.yaml` starts them. What goes away
-comes back, and the run has to end as if nothing had happened; where the store refuses every write, the run has to end
-with a sentence and code 5, and the same command again has to end well without training what was trained.
+comes back, and the run has to end as if nothing had happened. What goes away for good, MLflow's server or the store for
+writes, ends the run with a sentence and code 5, and the same command again has to end well in the same pipeline run.
 """
 
 import argparse
@@ -29,6 +29,7 @@ else:
 
 _ALIKE = 1e-6  # of a metric: sums of floats in another order
 _MINUTES = 20
+_CODE_UNREACHABLE = 5
 
 
 @dataclass
@@ -156,11 +157,11 @@ def compare(found: Outcome, expected: Outcome, tracking_uri: str) -> Iterator[st
 
 
 def open_runs(found: Outcome, tracking_uri: str) -> Iterator[str]:
-    """Runs below the pipeline's that are not FINISHED, and models that were trained twice."""
+    """Runs of the pipeline that are open, and models that were trained to the end twice."""
     runs = runs_below(found.answer["pipeline_run_id"], tracking_uri)
-    yield from (f"run {name} is {status}" for name, status in runs if status != "FINISHED")
-    names = [name for name, _ in runs]
-    yield from (f"{name} has {names.count(name)} runs" for name in sorted(set(names)) if names.count(name) > 1)
+    yield from (f"run {name} is {status}" for name, status in runs if status == "RUNNING")
+    names = [name for name, status in runs if status == "FINISHED"]
+    yield from (f"{name} has {names.count(name)} finished runs" for name in sorted(set(names)) if names.count(name) > 1)
 
 
 def runs_below(pipeline_run_id: str, tracking_uri: str) -> list[tuple[str, str]]:
@@ -173,17 +174,38 @@ def runs_below(pipeline_run_id: str, tracking_uri: str) -> list[tuple[str, str]]
     return [(found.info.run_name, found.info.status) for found in (pipeline, *below)]
 
 
-def refuse_for_good(
-    words: list[str], home: Path, servers: Mapping[str, backends.Server], expected: Outcome
+def end_and_go_on(
+    name: str, words: list[str], home: Path, servers: Mapping[str, backends.Server], expected: Outcome
 ) -> list[Outcome]:
-    """The store refuses all writes from the first epoch on until the command has ended; then the same command again."""
-    failed = run("store, for good", words, home, servers, lambda on, _: backends.refuse(on["store"], 10**6) and None)
-    backends.refuse(servers["store"], 0)
-    if failed.code != 5:
-        failed.problems.append(f"expected code 5; received {failed.code}: {failed.stderr[-300:]}")
+    """What goes away in mid-run comes back only when the command has ended; then the same command again."""
+    take_away, bring_back = FOR_GOOD[name]
+    failed = run(name, words, home, servers, lambda on, _: take_away(on))
+    bring_back(servers)
+    if failed.code != _CODE_UNREACHABLE:
+        failed.problems.append(f"expected code {_CODE_UNREACHABLE}; received {failed.code}: {failed.stderr[-300:]}")
     again = run("the same command again", words, home, servers)
     again.problems += compare(again, expected, servers["mlflow"].url)
     return [failed, again]
+
+
+def _refuse_all(servers: Mapping[str, backends.Server]) -> None:
+    backends.refuse(servers["store"], 10**6)
+
+
+def _refuse_none(servers: Mapping[str, backends.Server]) -> None:
+    backends.refuse(servers["store"], 0)
+
+
+def _stop_tracking(servers: Mapping[str, backends.Server]) -> None:
+    servers["mlflow"].stop(signal.SIGTERM)
+
+
+def _start_tracking(servers: Mapping[str, backends.Server]) -> None:
+    servers["mlflow"].start()
+    servers["mlflow"].wait()
+
+
+FOR_GOOD = {"store-for-good": (_refuse_all, _refuse_none), "tracking-for-good": (_stop_tracking, _start_tracking)}
 
 
 def main() -> None:
@@ -203,13 +225,14 @@ def main() -> None:
 
         expected = told(run("undisturbed", words, Path(folder, "undisturbed"), servers))
         assert expected.code == 0, expected.stderr
-        for name in asked.only or OUTAGES:
+        for name in asked.only or [*OUTAGES, *FOR_GOOD]:
+            if name in FOR_GOOD:
+                for one in end_and_go_on(name, words, Path(folder, name), servers, expected):
+                    told(one)
+                continue
             found = run(name, words, Path(folder, name), servers, OUTAGES[name], seconds=asked.seconds)
             found.problems += compare(found, expected, servers["mlflow"].url)
             told(found)
-        if not asked.only:
-            for found in refuse_for_good(words, Path(folder, "refused"), servers, expected):
-                told(found)
     kept = [{key: value for key, value in asdict(one).items() if key not in {"answer", "stderr"}} for one in outcomes]
     print(json.dumps({"outage_seconds": asked.seconds, "runs": kept}))
     sys.exit(any(one.problems for one in outcomes))
@@ -219,7 +242,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--experiment", default="digits")
     parser.add_argument("--seconds", type=float, default=60.0, help="that a server is away")
-    parser.add_argument("--only", action="append", choices=OUTAGES)
+    parser.add_argument("--only", action="append", choices=[*OUTAGES, *FOR_GOOD])
     parser.add_argument("--set", dest="set_", action="append", default=[], help="dotted.key=value")
     return parser
 
