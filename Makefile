@@ -3,7 +3,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint bench bench-sweep bench-data ui constraints clean
+.PHONY: help run test check lint bench bench-sweep bench-data outages offline ui constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,12 @@ bench-sweep: .venv/.installed  ## what a sweep costs beside its trials; ARGS='he
 
 bench-data: .venv/.installed  ## time the checks of a data set, on made-up data
 	$(BIN)/python -m benchmarks.data
+
+outages: .venv/.installed  ## let servers go away in mid-run, and see what came of it; ARGS='--seconds 6'
+	$(BIN)/python -m benchmarks.outages $(ARGS)
+
+offline: .venv/.installed  ## prove that nothing leaves this machine: all commands, watched, without a network
+	$(BIN)/python -m benchmarks.offline $(ARGS)
 
 ui: .venv/.installed  ## open what was logged in the MLflow UI
 	$(BIN)/darkroom ui

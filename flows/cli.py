@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline_config.errors import ConfigurationError, DarkroomError
+from pipeline_config.errors import ConfigurationError, DarkroomError, Unreachable
 from pipeline_config.settings import Settings, configure_environment
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -451,9 +451,12 @@ def _answer(action: Callable[[], Answer], as_json: bool, debug: bool) -> None:
 
 def _told(error: Exception) -> tuple[int, Answer]:
     """Exit code and answer for an error."""
+    from tasks.outage import is_away
     from tasks.reasons import reason
 
     code = error.exit_code if isinstance(error, DarkroomError) else DarkroomError.exit_code
+    if not isinstance(error, DarkroomError) and is_away(error):
+        code = Unreachable.exit_code
     return code, {**getattr(error, "answer", {"status": "failed"}), "error": reason(error), "exit_code": code}
 
 

@@ -7,9 +7,8 @@ from typing import Any, TypeVar
 from prefect.client.schemas.objects import State
 
 from pipeline_config.errors import Unreachable
-from tasks.disk import is_disk_full
 from tasks.progress import say
-from tasks.reasons import reason
+from tasks.reasons import ends_all, reason
 
 Record = TypeVar("Record")
 
@@ -31,7 +30,7 @@ def collect(outcomes: Iterable[tuple[str, State[Any]]], record: type[Record]) ->
         record: what a task that ended well returns.
 
     Raises:
-        Exception: what a task raised because the disk is full.
+        Exception: what a task raised because the disk is full, or a server away.
     """
     done, failures = [], []
     for name, state in outcomes:
@@ -39,7 +38,7 @@ def collect(outcomes: Iterable[tuple[str, State[Any]]], record: type[Record]) ->
         if isinstance(result, record):
             done.append(result)
         else:
-            if is_disk_full(result):
+            if isinstance(result, BaseException) and ends_all(result):
                 raise result  # the other models would fail too, and fill what is left for closing the runs
             failures.append(Failure(name, reason(result), isinstance(result, Unreachable)))
             say(f"{name} failed: {failures[-1].reason}")

@@ -21,10 +21,9 @@ from pipeline_config.experiment import Experiment
 from pipeline_config.settings import Settings, configure_environment
 from tasks import tracking
 from tasks.compare.task import log_comparison
-from tasks.disk import is_disk_full
 from tasks.processes import open_nursery
 from tasks.progress import say
-from tasks.reasons import reason
+from tasks.reasons import ends_all, reason
 from tasks.records import Changed, Decision, EvaluatedModel, Manifest
 from tasks.tracking import RunTags
 from tasks.train.compute.threads import use_threads
@@ -172,7 +171,7 @@ def _sweep(config: Experiment, manifest: Manifest, tags: RunTags, run_id: str) -
     try:
         return sweep(config, manifest, tags, run_id), None
     except DarkroomError as error:
-        if is_disk_full(error):
+        if ends_all(error):
             raise
         say(f"the sweep of {config.sweep.model} failed: {reason(error)}")
         return None, Failure(config.sweep.model, reason(error), isinstance(error, Unreachable))

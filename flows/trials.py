@@ -12,10 +12,9 @@ from prefect.futures import PrefectFuture, as_completed
 from pipeline_config.errors import DarkroomError
 from pipeline_config.experiment import Compute, Experiment
 from pipeline_config.sweep import Sweep
-from tasks.disk import is_disk_full
 from tasks.processes import ended_with_block, run_isolated
 from tasks.progress import bar
-from tasks.reasons import reason
+from tasks.reasons import ends_all, reason
 from tasks.records import Manifest, Trial
 from tasks.sweep import study as studies
 from tasks.sweep.settings_in_words import short_names, tell_settings, tell_value
@@ -145,13 +144,13 @@ def _close(search: Search, future: PrefectFuture[Any], trial: Any, plan: Plan) -
     """What became of a trial, told to Optuna.
 
     Raises:
-        Exception: what the trial's task raised because the disk is full: the others would fail too.
+        Exception: what the trial's task raised because the disk is full, or a server away: the others would fail too.
     """
     try:
         outcome = future.result(raise_on_failure=False)
     except Exception as error:  # of a cluster that lost the task
         outcome = error
-    if isinstance(outcome, BaseException) and is_disk_full(outcome):
+    if isinstance(outcome, BaseException) and ends_all(outcome):
         raise outcome
     ended = _record(outcome, plan)
     studies.close_trial(search.study, trial, ended)

@@ -26,6 +26,14 @@ DEFAULTS = {
     "MPLBACKEND": "agg",
 }
 
+ON_PREFECT_SERVER = {
+    # One that is away is asked again for four minutes, as MLflow's client does of itself; Prefect's gives up after one,
+    # and takes 500, which its server answers while PostgreSQL is away, for an answer. The temporary server answers so
+    # when the disk is full, which no waiting mends.
+    "PREFECT_CLIENT_MAX_RETRIES": "7",
+    "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
+}
+
 
 class Settings(BaseSettings):
     """Places of one installation; each has a value when nothing is set."""
@@ -106,7 +114,7 @@ def configure_environment() -> Settings:
     if _is_default_of_mlflow_projects():
         del os.environ["MLFLOW_TRACKING_URI"]
     settings = Settings()
-    for name, value in DEFAULTS.items():
+    for name, value in {**DEFAULTS, **(ON_PREFECT_SERVER if settings.prefect_api_url else {})}.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))
     return settings

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -81,7 +82,8 @@ def run_trial(trial: Any, plan: Plan, work: Callable[..., Any], job: Any, tags: 
         tracking.log_params(run_id, plan.settings)
         curves = _Curves(run_id, trial, plan)
         try:
-            fit = run_isolated(work, (job,), curves.hear, plan.log)
+            with curves:
+                fit = run_isolated(work, (job,), curves.hear, plan.log)
         except WorkFailed as error:
             curves.write()
             raise TrialFailed(_record(plan, run_id, "failed", curves.epochs, reason=str(error))) from None
@@ -95,7 +97,10 @@ def run_trial(trial: Any, plan: Plan, work: Callable[..., Any], job: Any, tags: 
 
 @dataclass
 class _Curves:
-    """The epochs of a trial, on their way to Optuna at once and to MLflow every few seconds."""
+    """The epochs of a trial, on their way to Optuna at once and to MLflow every few seconds.
+
+    Within the block another thread writes them: while the server is away they wait here, and the training goes on.
+    """
 
     run_id: str
     trial: Any
@@ -103,6 +108,14 @@ class _Curves:
     history: dict[str, list[float]] = field(default_factory=dict)
     written: int = 0
     when: float = field(default_factory=time.monotonic)
+    writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "curves"))
+    writing: Future[None] | None = None
+
+    def __enter__(self) -> None:
+        """Writing begins with what is heard."""
+
+    def __exit__(self, *_: object) -> None:
+        self.writer.shutdown()
 
     @property
     def epochs(self) -> int:
@@ -111,8 +124,8 @@ class _Curves:
     def hear(self, news: dict[str, list[float]]) -> bool:
         """Whether the trial is to end, since others were better at the same epoch."""
         self.take(news)
-        if time.monotonic() - self.when >= _SECONDS_APART:
-            self.write()
+        if time.monotonic() - self.when >= _SECONDS_APART and (self.writing is None or self.writing.done()):
+            self.writing = self.writer.submit(self._log, *self._unwritten())
         return self.epochs < self.plan.epochs and bool(self.trial.should_prune())
 
     def take(self, news: dict[str, list[float]]) -> None:
@@ -122,9 +135,15 @@ class _Curves:
             self.history.setdefault(metric, []).extend(values)
 
     def write(self) -> None:
-        unwritten = {metric: values[self.written :] for metric, values in self.history.items()}
+        self._log(*self._unwritten())
+
+    def _unwritten(self) -> tuple[dict[str, list[float]], int]:
+        self.when = time.monotonic()
+        return {metric: values[self.written :] for metric, values in self.history.items()}, self.epochs
+
+    def _log(self, unwritten: dict[str, list[float]], epochs: int) -> None:
         tracking.log_history(self.run_id, unwritten, self.written + 1)
-        self.written, self.when = self.epochs, time.monotonic()
+        self.written = epochs  # not before: what could not be written is written with the next
 
 
 def _log_complete(plan: Plan, run_id: str, fit: Any, seconds: float) -> Trial:

@@ -4,13 +4,14 @@ import functools
 import hashlib
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline_config.experiment import Experiment
 from pipeline_config.settings import Settings
 from tasks.disk import give_up_reserve
+from tasks.outage import is_away, without_patience
 from tasks.reasons import reason
 from tasks.tracking.owners import OWNER, owner
 from tasks.tracking.store import client, experiment_id
@@ -125,11 +126,21 @@ def continued(run_id: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        end_run(run_id, "FAILED", reason(error))
+        _end_badly(run_id, "FAILED", reason(error), patient=not is_away(error))
         raise
     except BaseException:
-        end_run(run_id, "KILLED", "interrupted")
+        _end_badly(run_id, "KILLED", "interrupted", patient=False)
         raise
+
+
+def _end_badly(run_id: str, status: str, because: str, patient: bool) -> None:
+    """As `end_run`; where the server is away the run stays RUNNING, which the next start makes good."""
+    try:
+        with nullcontext() if patient else without_patience():
+            end_run(run_id, status, because)
+    except Exception as error:
+        if not is_away(error):
+            raise
 
 
 def end_run(run_id: str, status: str, because: str | None = None) -> None:

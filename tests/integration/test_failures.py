@@ -271,8 +271,13 @@ def test_a_home_with_too_little_space_is_refused_at_once(tmp_path, darkroom):
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory, darkroom, new_home, wait_until, pictures, write_experiment) -> SimpleNamespace:
-    """A run whose disk fills up while its first model trains; the second model alone is more than the reserve."""
+def filled(
+    tmp_path_factory, darkroom, darkroom_here, new_home, wait_until, pictures, write_experiment
+) -> SimpleNamespace:
+    """A run whose disk fills up while its first model trains; the second model alone is more than the reserve.
+
+    Then space is freed, and the same command given again.
+    """
     folder = tmp_path_factory.mktemp("filled")
     small = {"name": "cnn", "family": "cnn_plain", "params": {"filters": [4], "convolutions": 1, "dense_units": [8]}}
     large = {**small, "name": "large", "params": {**small["params"], "dense_units": [4096]}, "train": {"epochs": 1}}
@@ -283,13 +288,17 @@ def filled(tmp_path_factory, darkroom, new_home, wait_until, pictures, write_exp
             wait_until(lambda: is_training(home) or running.process.poll() is not None, 120, "the training")
             fill(disk)
             finished = running.wait(120)
-        return SimpleNamespace(
+        found = SimpleNamespace(
             home=home,
             finished=finished,
             statuses=statuses(home),
             reasons=[row[0] for row in query(home, "SELECT value FROM tags WHERE key = 'darkroom.failure'")],
             versions=query(home, "SELECT version FROM model_versions"),
         )
+        (disk / "filling").unlink()
+        found.again = darkroom_here("run", experiment, "--json", home=home)
+        found.afterwards = query(home, "SELECT name, status FROM runs")
+        return found
 
 
 def test_a_disk_that_fills_up_in_mid_training_is_told_in_a_sentence(filled):
@@ -315,6 +324,12 @@ def test_a_disk_that_fills_up_leaves_no_process_and_no_version(filled):
 def test_the_runs_of_a_disk_that_fills_up_say_so_in_a_sentence(filled):
     assert filled.reasons
     assert [reason for reason in filled.reasons if "[SQL:" in reason or "disk is full" not in reason] == []
+
+
+def test_once_there_is_space_the_same_command_goes_on_with_the_run_that_the_full_disk_ended(filled):
+    assert filled.again.code == 0, filled.again.answer
+    assert [status for name, status in filled.afterwards if name == "pipeline filled"] == ["FINISHED"]
+    assert {model["name"] for model in filled.again.answer["models"]} == {"cnn", "large"}
 
 
 def is_training(home: Path) -> bool:
