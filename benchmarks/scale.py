@@ -5,9 +5,11 @@ python -m benchmarks.scale
 
 import io
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +26,28 @@ from tasks.validate.inspection import _inspect
 from tasks.validate.similar_hashes import candidate_pairs
 
 _IMAGES, _SIZE = 200, (375, 500)  # of ImageNet's usual size
-_ROWS = 200_000
-_HASHES = (250_000, 1_000_000)
+_ROWS = 100_000
+_HASHES = (125_000, 250_000, 500_000)
 
 
 def main() -> None:
-    """Print one JSON line."""
+    """Print each rate on stderr as it comes, and one JSON line."""
+    told: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
-        told = {**_images(Path(folder)), **_table(Path(folder)), **_pixels(Path(folder))}
+        for part in (_hashes, _table, _pixels, _images):
+            found = part(Path(folder))
+            print(*(f"{name}: {value:g}" for name, value in found.items()), sep="\n", file=sys.stderr, flush=True)
+            told |= found
+    print(json.dumps(told))
+
+
+def _hashes(_: Path) -> dict[str, float]:
+    told = {}
     for count in _HASHES:
         hashes = np.sort(np.random.default_rng(0).integers(0, 2**63, count).astype(np.uint64))
-        told[f"near-duplicate candidates of {count:,} hashes: s"] = _seconds(
-            lambda hashes=hashes: candidate_pairs(hashes)
-        )
+        told[f"near-duplicate candidates of {count:,} hashes: s"] = _seconds(partial(candidate_pairs, hashes))
     losses = np.random.default_rng(0).random(50_000)
-    told["bootstrap of a mean over 50,000 rows: s"] = _seconds(lambda: mean_interval(losses))
-    print(json.dumps(told, indent=1))
+    return {**told, "bootstrap of a mean over 50,000 rows: s": _seconds(partial(mean_interval, losses))}
 
 
 def _seconds(work: Callable[[], Any]) -> float:

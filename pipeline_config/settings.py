@@ -23,6 +23,8 @@ DEFAULTS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "MPLBACKEND": "agg",
+    # Else the first process that uses a GPU takes all of its memory, and trainings beside it find none.
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     # Prefect's temporary server needs 3 s on a quiet machine; a busy one is no reason to fail.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
 }

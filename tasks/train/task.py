@@ -1,5 +1,6 @@
 """Train one model as a Prefect task: in this process, or in one of its own beside others."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +80,12 @@ def train_model_apart(training: Training, compute: Compute, parent_run_id: str) 
         log = Settings().cache / "training" / f"{run_id}.log"
         try:
             trained: TrainedModel = run_isolated(train_apart, (run_id, training), _say_of(training.model), log)
-        except WorkFailed as error:
-            if error.kind is Unreachable:
+        except BaseException as error:
+            with contextlib.suppress(Exception):  # what went wrong first is to be told
+                tracking.close_all_left_open()  # runs of folds, whose process has ended
+            if isinstance(error, WorkFailed) and error.kind is Unreachable:
                 raise Unreachable(str(error)) from None
             raise
-        finally:
-            tracking.close_all_left_open()  # runs of folds, whose process has ended
         log.unlink(missing_ok=True)
     return trained
 
