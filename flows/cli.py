@@ -53,7 +53,7 @@ def _run(experiment: str, overrides: list[str], sweep_only: bool = False) -> Ans
     config = load_checked(experiment, overrides, sweep_only)
     check_answerable(config.promotion, Settings())
     check_places(Settings())
-    warm_up(Settings(), config.dataset, isolating=config.sweep is not None)
+    warm_up(Settings(), config.dataset, isolating=config.sweep is not None or config.execution.trains_side_by_side)
     from flows.pipeline import ModelsFailed, pipeline
     from flows.reconcile import marked_flows
     from flows.summary import as_json, show_result

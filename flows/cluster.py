@@ -3,7 +3,8 @@
 import os
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,26 +14,31 @@ from pipeline_config.errors import ConfigurationError, Unreachable
 from pipeline_config.experiment import Execution
 from pipeline_config.settings import DEFAULTS, Settings
 from tasks.processes import kill_forks
+from tasks.spread import Spread
 
 if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
 
 _BYTES_A_TRIAL = 2 * 2**30
 SECONDS_TO_CONNECT = 10
+BATCHES_A_WORKER = 3
+"""Begun at once, so that none waits for the next, and of a slow one those behind it do not fill the memory."""
 _LONGEST_TEMPORARY = 24  # Ray's sockets are 83 characters further down, and a socket's path ends at 107
 
 
 @dataclass(frozen=True)
 class Runner:
-    """What runs the trials.
+    """What runs trials, trainings of models, and the checks of images.
 
     Attributes:
         task_runner: for `flow.with_options(task_runner=...)`.
-        workers: trials that it runs side by side.
+        workers: tasks that it runs side by side.
+        spread: runs many small pieces of work, each too small to be a task of Prefect's.
     """
 
     task_runner: "TaskRunner[Any]"
     workers: int
+    spread: Spread
 
 
 def workers_of(execution: Execution) -> int:
@@ -45,6 +51,26 @@ def workers_of(execution: Execution) -> int:
     by_memory: int = psutil.virtual_memory().total // _BYTES_A_TRIAL
     by_processors: int = joblib.cpu_count()
     return max(1, min(by_processors, by_memory))
+
+
+def in_order(
+    begin: Callable[[Any], Any], result: Callable[[Any], Any], batches: Iterable[Any], most: int
+) -> Iterator[Any]:
+    """Results in the order of the batches; of large sets no more than `most` are begun and not yet taken.
+
+    Args:
+        begin: a batch -> what its result is asked for by.
+        result: waits for that, and gives the result.
+        batches: to be begun in this order.
+        most: begun at once.
+    """
+    begun: deque[Any] = deque()
+    for batch in batches:
+        if len(begun) == most:
+            yield result(begun.popleft())
+        begun.append(begin(batch))
+    while begun:
+        yield result(begun.popleft())
 
 
 @contextmanager

@@ -1,18 +1,21 @@
-"""Trials on the workers of a Dask cluster: one on this machine for the sweep alone, or one that is there."""
+"""The workers of a Dask cluster: one on this machine for one stage alone, or one that is there."""
 
 import logging
 import multiprocessing
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from flows.cluster import (
+    BATCHES_A_WORKER,
     SECONDS_TO_CONNECT,
     Runner,
     bounded,
     check_listens,
     environment,
+    in_order,
     no_cluster,
     places,
     started_with,
@@ -97,7 +100,14 @@ def _silence() -> None:
 def _runner(address: str, workers: int) -> Runner:
     from prefect_dask import DaskTaskRunner
 
-    return Runner(DaskTaskRunner(address=address), workers)
+    def spread(work: Callable[[Any], Any], batches: Iterable[Any]) -> Iterator[Any]:
+        from distributed import Client, Future
+
+        with Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False) as client:
+            begin = partial(client.submit, work, pure=False)  # a batch need not be hashed to be known again
+            yield from in_order(begin, Future.result, batches, BATCHES_A_WORKER * workers)
+
+    return Runner(DaskTaskRunner(address=address), workers, spread)
 
 
 def _prepare_worker(environment: Mapping[str, str]) -> bool:

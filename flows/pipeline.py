@@ -2,17 +2,19 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
 from prefect import flow
 from prefect.runtime import flow_run
 
+from flows.cluster import Runner
 from flows.evaluate import evaluate, find_elsewhere
 from flows.outcomes import Failure
 from flows.prepare import Prepared, prepare, refuse_bad_data, say_warnings
 from flows.promote import choose, promote
 from flows.reconcile import reconcile_files, reconcile_runs
+from flows.runners import runner_for
 from flows.start import check_answerable, check_places, load_checked
 from flows.sweep import Swept, sweep, with_winner
 from flows.train import train
@@ -132,13 +134,14 @@ def _run_stages(config: Experiment, tags: RunTags, run_id: str) -> PipelineResul
     tags = replace(tags, data_digest=manifest.digest, test_digest=manifest.test_digest)
     tracking.set_tags(run_id, tags.as_tags("pipeline"))
     swept, not_swept = None, None
-    if config.sweep:
-        with clock.stage("sweep"):
-            swept, not_swept = _sweep(config, manifest, tags, run_id)
-        config = with_winner(config, swept)
-    states = {swept.model.name: swept.begin_with} if swept and swept.begin_with else {}
-    with clock.stage("train"):
-        trained, not_trained = train(config, manifest, tags, run_id, states)
+    with _runner_of(config) as runner:
+        if config.sweep and runner:
+            with clock.stage("sweep"):
+                swept, not_swept = _sweep(config, manifest, tags, run_id, runner)
+            config = with_winner(config, swept)
+        states = {swept.model.name: swept.begin_with} if swept and swept.begin_with else {}
+        with clock.stage("train"):
+            trained, not_trained = train(config, manifest, tags, run_id, states, runner)
     if config.promotion.servable and config.promotion.mode != "disabled":
         open_nursery(models_alone=True)  # which imports meanwhile what the gate `servable` needs
     with clock.stage("evaluate"):
@@ -165,11 +168,19 @@ def _run_stages(config: Experiment, tags: RunTags, run_id: str) -> PipelineResul
     )
 
 
-def _sweep(config: Experiment, manifest: Manifest, tags: RunTags, run_id: str) -> tuple[Swept | None, Failure | None]:
+def _runner_of(config: Experiment) -> AbstractContextManager[Runner | None]:
+    """One for the sweep and the trainings after it: a cluster's workers import TensorFlow once."""
+    needed = config.sweep or config.execution.trains_side_by_side
+    return runner_for(config.execution) if needed else nullcontext()
+
+
+def _sweep(
+    config: Experiment, manifest: Manifest, tags: RunTags, run_id: str, runner: Runner
+) -> tuple[Swept | None, Failure | None]:
     """What the sweep came to, or why it failed: the other models are trained in either case."""
     assert config.sweep is not None
     try:
-        return sweep(config, manifest, tags, run_id), None
+        return sweep(config, manifest, tags, run_id, runner), None
     except DarkroomError as error:
         if ends_all(error):
             raise

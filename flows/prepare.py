@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from prefect import flow
 
+from flows.runners import spread_of
 from pipeline_config.errors import DataError
 from pipeline_config.experiment import Experiment
 from tasks.ingest.task import ingest
@@ -27,7 +28,7 @@ def prepare(experiment: Experiment) -> Prepared:
     """Ingest, validate, split, report. Data that fail validation come back unsplit, with the report."""
     listing = ingest(experiment.dataset)
     bounds = experiment.validation
-    manifest, checks = validate_dataset(listing, bounds, experiment.dataset.image_size)
+    manifest, checks = validate_dataset(listing, bounds, experiment.dataset.image_size, spread_of(experiment.execution))
     problem = None
     if not checks.failures:
         try:

@@ -1,19 +1,21 @@
-"""Trials on the workers of a Ray cluster: one on this machine for the sweep alone, or one that is there."""
+"""The workers of a Ray cluster: one on this machine for one stage alone, or one that is there."""
 
 import logging
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from flows.cluster import (
+    BATCHES_A_WORKER,
     Runner,
     bounded,
     check_listens,
     environment,
+    in_order,
     no_cluster,
     places,
     started_with,
@@ -92,4 +94,15 @@ def _secret() -> dict[str, str]:
 def _runner(workers: int) -> Runner:
     from prefect_ray import RayTaskRunner
 
-    return Runner(RayTaskRunner(), workers)
+    def spread(work: Callable[[Any], Any], batches: Iterable[Any]) -> Iterator[Any]:
+        import ray
+
+        begin = ray.remote(max_retries=0)(_call).remote
+        yield from in_order(partial(begin, work), ray.get, batches, BATCHES_A_WORKER * workers)
+
+    return Runner(RayTaskRunner(), workers, spread)
+
+
+def _call(work: Callable[[Any], Any], batch: Any) -> Any:
+    """Ray knows functions alone, and not what `partial` makes of them."""
+    return work(batch)

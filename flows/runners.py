@@ -1,8 +1,10 @@
-"""Where the trials of a sweep run: in threads that wait for processes, or on the workers of a Dask or Ray cluster."""
+"""Where trials, trainings and the checks of images run: in processes here, or on the workers of a cluster."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Any
 
 from flows.cluster import Runner, host_and_port, workers_of
 from flows.dask_runner import joined_dask, own_dask
@@ -10,6 +12,7 @@ from flows.ray_runner import joined_ray, own_ray
 from pipeline_config.errors import ConfigurationError
 from pipeline_config.experiment import Execution
 from pipeline_config.settings import Settings
+from tasks.spread import Spread, by_processes
 
 _HERE = ("localhost", "127.0.0.1", "::1")
 _PACKAGES = {"dask": "prefect_dask", "ray": "prefect_ray"}
@@ -37,6 +40,22 @@ def runner_for(execution: Execution) -> Iterator[Runner]:
     }
     with _same_server(), clusters[execution.runner, execution.address is not None](execution) as runner:
         yield runner
+
+
+def spread_of(execution: Execution) -> Spread | None:
+    """Where many small pieces of work are done; None: on this machine, as each stage does it by itself."""
+    return None if execution.runner == "processes" else _OnCluster(execution)
+
+
+@dataclass(frozen=True)
+class _OnCluster:
+    """A cluster that is started, or joined, when there is work for it, and no sooner."""
+
+    execution: Execution
+
+    def __call__(self, work: Callable[[Any], Any], batches: Iterable[Any]) -> Iterator[Any]:
+        with runner_for(self.execution) as runner:
+            yield from runner.spread(work, batches)
 
 
 def check_runner(execution: Execution) -> None:
@@ -76,7 +95,7 @@ def _check_server(address: str) -> None:
 def _threads(workers: int) -> Runner:
     from prefect.task_runners import ThreadPoolTaskRunner
 
-    return Runner(ThreadPoolTaskRunner(max_workers=workers), workers)
+    return Runner(ThreadPoolTaskRunner(max_workers=workers), workers, by_processes)
 
 
 @contextmanager

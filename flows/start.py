@@ -30,6 +30,7 @@ def load_checked(experiment: str, overrides: list[str], sweep_only: bool = False
         ConfigurationError: anything in it is wrong, a value of the sweep's space included.
         DataError: a folder of images from elsewhere is missing, or the data set that it is held against.
     """
+    from flows.runners import check_runner
     from tasks.ingest.listing import source_and_options
     from tasks.ingest.outside_dataset import unlabelled_folder
     from tasks.train.registry import checked_params
@@ -40,6 +41,7 @@ def load_checked(experiment: str, overrides: list[str], sweep_only: bool = False
     source_and_options(config.dataset)
     for model in config.models:
         checked_params(model)
+    check_runner(config.execution)
     if config.sweep:
         _check_sweep(config)
     if config.evaluation.outside is not None:
@@ -65,8 +67,7 @@ def _for_sweep_alone(experiment: Experiment) -> Experiment:
 
 
 def _check_sweep(config: Experiment) -> None:
-    """Every value of the space can stand in the model's section, and its runner is installed."""
-    from flows.runners import check_runner
+    """Every value of the space can stand in the model's section."""
     from tasks.sweep.space import models_to_check
     from tasks.train.registry import checked_params
 
@@ -76,7 +77,6 @@ def _check_sweep(config: Experiment) -> None:
         except ConfigurationError as error:
             told = ", ".join(f"{key}: {value}" for key, value in values.items())
             raise ConfigurationError(f"sweep.space, with {told}: {error}") from None
-    check_runner(config.execution)
 
 
 def _check_outside(folder: str, dataset: Dataset) -> None:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.runners import runner_for
+from flows.cluster import Runner
 from flows.trials import Search, run_trials, tell_reasons
 from pipeline_config.errors import DarkroomError
 from pipeline_config.experiment import Experiment, Model
@@ -45,7 +45,7 @@ class Swept:
     begin_with: Path | None
 
 
-def sweep(experiment: Experiment, manifest: Manifest, tags: RunTags, pipeline_run_id: str) -> Swept:
+def sweep(experiment: Experiment, manifest: Manifest, tags: RunTags, pipeline_run_id: str, runner: Runner) -> Swept:
     """Run the sweep of an experiment, or go on with it; called within a flow.
 
     Args:
@@ -53,6 +53,7 @@ def sweep(experiment: Experiment, manifest: Manifest, tags: RunTags, pipeline_ru
         manifest: of the data; test rows are not used.
         tags: of the pipeline.
         pipeline_run_id: the run that the sweep's is shown below.
+        runner: of the trials.
 
     Raises:
         DarkroomError: no trial came to its end, too many failed, or another process is at the same sweep.
@@ -60,14 +61,11 @@ def sweep(experiment: Experiment, manifest: Manifest, tags: RunTags, pipeline_ru
     images = open_image_set(manifest, Settings().cache)  # decoded here, once
     validated = len(images.positions("validation"))
     with _opened(experiment, manifest, tags, pipeline_run_id) as search:
-        with runner_for(experiment.execution) as runner:
-            try:
-                run_trials.with_options(task_runner=runner.task_runner, flow_run_name=search.name)(
-                    search, runner.workers
-                )
-            except DarkroomError:
-                _report(search, validated)  # the trials that ended are not lost
-                raise
+        try:
+            run_trials.with_options(task_runner=runner.task_runner, flow_run_name=search.name)(search, runner.workers)
+        except DarkroomError:
+            _report(search, validated)  # the trials that ended are not lost
+            raise
         _report(search, validated)
         return _conclude(search, validated)
 

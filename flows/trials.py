@@ -9,8 +9,9 @@ from typing import Any
 from prefect import flow
 from prefect.futures import PrefectFuture, as_completed
 
+from flows.placement import free_slot, gpus_of, gpus_to_place, share_of
 from pipeline_config.errors import DarkroomError
-from pipeline_config.experiment import Compute, Experiment
+from pipeline_config.experiment import Experiment
 from pipeline_config.sweep import Sweep
 from tasks.processes import ended_with_block, run_isolated
 from tasks.progress import bar
@@ -22,12 +23,11 @@ from tasks.sweep.space import decode, distributions, number_of_trials, trial_mod
 from tasks.sweep.task import Plan, TrialFailed, run_trial
 from tasks.sweep.ties import find_best
 from tasks.tracking import RunTags
-from tasks.train.compute.processor import this_processor
 from tasks.train.outcome import settings_of
 from tasks.train.registry import has_backbone
 from tasks.train.trial import Job, fit_trial, share_work
 
-_Running = dict[PrefectFuture[Any], tuple[Any, Plan]]
+_Running = dict[PrefectFuture[Any], tuple[Any, Plan, int]]
 
 
 @dataclass(frozen=True)
@@ -89,22 +89,25 @@ def run_trials(search: Search, workers: int) -> None:
 
     with ended_with_block(), bar(search.name, wanted) as shown:
         shown.advance(len(ended))
+        gpus = gpus_to_place(search.experiment.execution)
         if may_start():
             _share_work(search)
         while True:
             while len(running) < workers and may_start():
-                future, trial, plan = _start(search, workers)
-                running[future] = (trial, plan)
+                slot = free_slot([used for *_, used in running.values()])
+                future, trial, plan = _start(search, workers, gpus_of(slot, workers, gpus))
+                running[future] = (trial, plan, slot)
             if not running:
                 return
             future = next(as_completed(list(running)))
-            ended.append(_close(search, future, *running.pop(future)))
+            trial, plan, _ = running.pop(future)
+            ended.append(_close(search, future, trial, plan))
             shown.advance()
             shown.note(_tell(ended, len(running), search.section.metric))
             _check_failures(search, ended, wanted)
 
 
-def _start(search: Search, workers: int) -> tuple[PrefectFuture[Any], Any, Plan]:
+def _start(search: Search, workers: int, gpus: tuple[str, ...]) -> tuple[PrefectFuture[Any], Any, Plan]:
     trial = search.study.ask(distributions(search.section))
     values = decode(search.section, trial.params)
     model = trial_model(search.experiment, values)
@@ -118,17 +121,10 @@ def _start(search: Search, workers: int) -> tuple[PrefectFuture[Any], Any, Plan]
         epochs=model.train.all_epochs,
         log=search.folder / f"trial-{trial.number}.log",
     )
-    job = Job(model, search.manifest, _share_of(search, workers), search.section.metric, search.state_of(trial.number))
+    compute = share_of(search.experiment.execution.compute, workers)
+    job = Job(model, search.manifest, compute, search.section.metric, search.state_of(trial.number), gpus)
     future = run_trial.submit(trial, plan, fit_trial, job, search.tags, search.run_id)
     return future, trial, plan
-
-
-def _share_of(search: Search, workers: int) -> Compute:
-    """The cores shared out among the trials: two processes of one thread do more than one of two threads."""
-    compute = search.experiment.execution.compute
-    if compute.threads != "auto":
-        return compute
-    return compute.model_copy(update={"threads": max(1, this_processor().threads // workers)})
 
 
 def _share_work(search: Search) -> None:

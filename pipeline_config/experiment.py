@@ -288,17 +288,27 @@ class Compute(Section):
 class Execution(Section):
     """How the machine, or a cluster, is used."""
 
-    runner: Literal["processes", "dask", "ray"] = Field("processes", description="where the trials of a sweep run")
+    runner: Literal["processes", "dask", "ray"] = Field(
+        "processes",
+        description="where the trials of a sweep run; dask and ray also train the models and open a large set's images",
+    )
     workers: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
-        "auto", description="trials side by side; the processors are shared out among them"
+        "auto",
+        description="trials side by side, the processors shared out among them; a number above 1 also of trainings, "
+        "which auto with processes leaves one after the other",
     )
     address: str | None = Field(
-        None, description="of a Dask or Ray cluster that is there; null: one on this machine, for the sweep alone"
+        None, description="of a Dask or Ray cluster that is there; null: one on this machine, for as long as it works"
     )
 
     compute: Annotated[Compute, BeforeValidator(lambda value: {} if value == "auto" else value)] = Field(
         default_factory=Compute, description="auto, or any of its keys"
     )
+
+    @property
+    def trains_side_by_side(self) -> bool:
+        """Whether models are trained in processes of their own, here or on a cluster, and not one after the other."""
+        return self.runner != "processes" or (self.workers != "auto" and self.workers > 1)
 
 
 class Experiment(Section):

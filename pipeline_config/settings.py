@@ -24,6 +24,8 @@ DEFAULTS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "MPLBACKEND": "agg",
+    # Else the first process that uses a GPU takes all of its memory, and trainings beside it find none.
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
 }
 
 ON_PREFECT_SERVER = {

@@ -19,7 +19,7 @@ from multiprocessing import connection, forkserver
 from pathlib import Path
 from typing import Any
 
-from pipeline_config.errors import ConfigurationError, DarkroomError
+from pipeline_config.errors import ConfigurationError, DarkroomError, Unreachable
 from tasks.disk import is_disk_full
 from tasks.progress import console, without_native_lines
 from tasks.reasons import reason
@@ -33,19 +33,33 @@ _PRELOADED = (
     "scipy.stats",
     "sklearn.ensemble",
     "tasks.train.trial",
+    "tasks.train.training",
     "matplotlib.pyplot",
     "optuna.visualization.matplotlib",
     "plotly.graph_objects",
     "tasks.sweep.report",
 )
 _LAST_LINES = 3
+_KINDS = (Unreachable, FileNotFoundError, OSError)
+"""Of errors, those that callers take otherwise than others; a library's own class may be unknown here."""
 _running: set[Any] = set()
 _starting = threading.Lock()
 _over = threading.Event()
 
 
 class WorkFailed(DarkroomError):
-    """Work in another process ended with an error, or its process did; the sentence is why."""
+    """Work in another process ended with an error, or its process did; the sentence is why.
+
+    Attributes:
+        kind: of the work's error, the nearest of `_KINDS`.
+    """
+
+    def __init__(self, sentence: str, kind: type[Exception] = DarkroomError) -> None:
+        super().__init__(sentence)
+        self.kind = kind
+
+    def __reduce__(self) -> Any:
+        return WorkFailed, (str(self), self.kind)
 
 
 class WorkEnded(BaseException):
@@ -54,9 +68,10 @@ class WorkEnded(BaseException):
 
 @dataclass(frozen=True)
 class _Error:
-    """What the work raised, told in a sentence, and whether the disk was full."""
+    """What the work raised, told in a sentence, of which kind, and whether the disk was full."""
 
     sentence: str
+    kind: type[Exception]
     disk_full: bool
 
 
@@ -178,7 +193,7 @@ def _converse(ours: Any, process: Any, hear: Tell, log: Path) -> Any:
                 raise WorkEnded from None
             raise WorkFailed(_why_it_ended(process.exitcode, log)) from None
         if isinstance(value, _Error):
-            raise OSError(errno.ENOSPC, value.sentence) if value.disk_full else WorkFailed(value.sentence)
+            raise OSError(errno.ENOSPC, value.sentence) if value.disk_full else WorkFailed(value.sentence, value.kind)
         if is_result:
             return value
         ours.send(hear(value))
@@ -212,7 +227,8 @@ def _work(theirs: Any, work: Callable[..., Any], arguments: tuple[Any, ...], env
     try:
         answer = work(tell, *arguments)
     except Exception as error:
-        answer = _Error(reason(error), is_disk_full(error))
+        kind = next((kind for kind in _KINDS if isinstance(error, kind)), DarkroomError)
+        answer = _Error(reason(error), kind, is_disk_full(error))
     with contextlib.suppress(BrokenPipeError):
         theirs.send((True, answer))
 

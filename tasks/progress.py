@@ -2,10 +2,10 @@
 
 import atexit
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -24,6 +24,7 @@ Item = TypeVar("Item")
 _stderr = os.fdopen(os.dup(2), "w")
 atexit.register(_stderr.close)
 console = Console(file=_stderr, highlight=False, width=None if os.isatty(2) else 120)
+_listeners: list[Callable[[str], Any]] = []
 
 
 class Bar:
@@ -39,7 +40,7 @@ class Bar:
     def note(self, text: str) -> None:
         """A few words on how it goes, as the loss so far."""
         self._progress.update(self._task, note=text)
-        if not console.is_terminal:
+        if _listeners or not console.is_terminal:
             say(f"{self._progress.tasks[self._task].description}: {text}")
 
     def shrink_to_done(self) -> None:
@@ -72,7 +73,20 @@ def track(items: Iterable[Item], description: str, total: int) -> Iterator[Item]
 
 def say(sentence: str) -> None:
     """One line for people."""
+    if _listeners:
+        _listeners[-1](sentence)
+        return
     console.print(sentence, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def told_to(listener: Callable[[str], Any]) -> Iterator[None]:
+    """What is said and noted in the block goes to a listener: the process that people look at is another."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.pop()
 
 
 @contextmanager

@@ -57,6 +57,7 @@ from tasks.tracking.sweeps import mark_trial, sweep_run
 from tasks.tracking.trained import fetch_file, fetch_manifest, find_configuration, find_trained, forget_failure
 from tasks.tracking.unfinished import (
     LeftOpen,
+    close_all_left_open,
     close_left_open,
     find_evaluation,
     find_finished_model,
@@ -84,6 +85,7 @@ __all__ = [
     "carry_out",
     "champion",
     "check_registered",
+    "close_all_left_open",
     "close_left_open",
     "config_digest",
     "continued",

@@ -45,6 +45,12 @@ def find_left_open() -> list[LeftOpen]:
     ]
 
 
+def close_all_left_open() -> None:
+    """Runs that `find_left_open` finds are KILLED."""
+    for left in find_left_open():
+        close_left_open(left)
+
+
 def close_left_open(left: LeftOpen) -> None:
     """Such a run is KILLED, and says why."""
     client().set_tag(left.run_id, FAILURE, _KILLED)

@@ -9,6 +9,7 @@ from tasks.input_pipeline import ImageSet
 from tasks.progress import say
 from tasks.train.checkpoint import Checkpoint
 from tasks.train.compute.choice import choose_policy
+from tasks.train.compute.devices import mirrored
 from tasks.train.compute.network import for_training, take_weights
 from tasks.train.compute.policy import Policy
 from tasks.train.feature_cache import FeatureCache
@@ -31,7 +32,7 @@ def plan(run_id: str, network: Any, model: Model, images: ImageSet, compute: Com
         return None
     tracking.log_params(run_id, {"compute": policy.settings})
     tracking.set_tags(run_id, {"darkroom.compute": reason})
-    say(f"{model.name} is trained in {reason}")
+    say(f"{model.name} is trained in {reason}{f'; on {policy.devices} GPUs' if policy.devices > 1 else ''}")
     return policy
 
 
@@ -59,8 +60,9 @@ def fit_planned(
     if policy is None:
         return fit_model(network, images, model.train, name)
     keras.utils.set_random_seed(model.train.seed)  # a measurement may have drawn from it, and need not be made again
-    trained = for_training(network, policy)
-    fit = fit_model(trained, images, model.train, name, checkpoint, _features(), jit=policy.jit, report=report)
+    with mirrored(policy.devices):
+        trained = for_training(network, policy)
+        fit = fit_model(trained, images, model.train, name, checkpoint, _features(), jit=policy.jit, report=report)
     take_weights(network, trained)
     return fit
 

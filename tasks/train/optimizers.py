@@ -37,7 +37,8 @@ def _hurry_offsets(optimizer: Any, factor: float) -> None:
     update = optimizer.update_step
 
     def update_step(gradient: Any, variable: Any, learning_rate: Any) -> None:
-        is_offset = variable.name.endswith("beta:0")  # TensorFlow's own variable, whose name ends with Keras's
+        # TensorFlow's own variable, whose name ends with Keras's; on a second GPU it is beta/replica_1:0.
+        is_offset = variable.name.partition(":")[0].partition("/replica_")[0].endswith("beta")
         update(gradient, variable, learning_rate * factor if is_offset else learning_rate)
 
     optimizer.update_step = update_step

@@ -19,6 +19,7 @@ from tasks.prediction import predict_split
 from tasks.records import Manifest
 from tasks.statistics import Interval, interval_of_share, mean_interval
 from tasks.train.checkpoint import Checkpoint, History, Progress, open_checkpoint
+from tasks.train.compute.devices import use_gpus
 from tasks.train.compute.threads import use_threads
 from tasks.train.computed import choose, fit_planned, share_features
 from tasks.train.fit import Fit
@@ -39,6 +40,7 @@ class Job:
         compute: the threads are the trial's share.
         metric: of the sweep, as `val_accuracy`.
         kept: where the state of the training stays after its end, to be gone on with; or None.
+        gpus: names of those that it uses; none: all that it sees.
     """
 
     model: Model
@@ -46,6 +48,7 @@ class Job:
     compute: Compute
     metric: str
     kept: Path | None = None
+    gpus: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ def fit_trial(tell: Tell, job: Job) -> TrialFit:
     Raises:
         DarkroomError: the loss became infinite or not a number, or the model has no such metric.
     """
+    use_gpus(job.gpus)
     use_threads(job.compute.threads)
     model, manifest, cache = job.model, job.manifest, Settings().cache
     images = open_image_set(manifest, cache)

@@ -7,6 +7,7 @@ import pandas as pd
 from pipeline_config.experiment import Validation
 from tasks.images import ImageReader, Pixels, decode
 from tasks.records import Listing
+from tasks.spread import Spread
 from tasks.validate.checked import CheckedData
 from tasks.validate.dataset_checks import check_dataset
 from tasks.validate.duplicates import exact_pairs, quarantine_duplicates
@@ -17,15 +18,23 @@ from tasks.validate.leakage import drop_leaking, leaking_rows
 from tasks.validate.near_duplicates import find_near_duplicates
 
 
-def check_listing(listing: Listing, bounds: Validation, image_size: tuple[int, int] | None, cache: Path) -> CheckedData:
+def check_listing(
+    listing: Listing,
+    bounds: Validation,
+    image_size: tuple[int, int] | None,
+    cache: Path,
+    spread: Spread | None = None,
+) -> CheckedData:
     """Open every image once, quarantine what cannot be used, find duplicates and leaks, hold all against the bounds.
 
     Args:
         image_size: height and width given to the models, or None where they are the images' own.
         cache: where what was found in unchanged files is kept.
+        spread: opens the images of a large set; null: worker processes of this machine do.
     """
     reader = ImageReader(listing.root, listing.store)
-    table, findings = check_images(pd.read_parquet(listing.path), inspect_images(listing, cache), bounds, image_size)
+    facts = inspect_images(listing, cache, spread)
+    table, findings = check_images(pd.read_parquet(listing.path), facts, bounds, image_size)
     exact = exact_pairs(table)
     table = quarantine_duplicates(table, bounds)
     pairs = pd.concat([exact, _near_pairs(table, reader, bounds)], ignore_index=True)

@@ -3,12 +3,12 @@
 import hashlib
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 import imagehash
-import joblib
 import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
@@ -17,6 +17,7 @@ from tasks.image_id import image_id
 from tasks.images import DecodedImage, ImageReader, decode
 from tasks.progress import track
 from tasks.records import Listing
+from tasks.spread import Spread, by_processes
 from tasks.validate.fact_cache import KEY, Place, cache_file, image_keys, read_facts, write_facts
 
 FACTS = {
@@ -58,11 +59,16 @@ class _Facts(NamedTuple):
     phash: str | None = None
 
 
-def inspect_images(listing: Listing, cache: Path) -> pd.DataFrame:
+def inspect_images(listing: Listing, cache: Path, spread: Spread | None = None) -> pd.DataFrame:
     """Facts of every listed image, one row a row of the listing, in its order.
 
     Every image is opened and decoded fully, once, by the decoder that training uses; one that has not changed since an
     earlier time is not opened at all, its facts being kept below `cache / "inspections"`.
+
+    Args:
+        listing: of the images.
+        cache: where facts are kept.
+        spread: opens the images of a large set; null: worker processes of this machine do.
 
     Returns:
         A table with index 0..n-1 and the columns of `FACTS`: those of `tasks/manifest.py`, and
@@ -78,7 +84,7 @@ def inspect_images(listing: Listing, cache: Path) -> pd.DataFrame:
     keys = image_keys(reader, _places(pd.read_parquet(listing.path)))
     kept_in = cache_file(cache, reader, f"{_FACTS_VERSION} {version('pillow')} {version('imagehash')}")
     known = read_facts(kept_in, FACTS)
-    found = _inspect_unknown(reader, keys, known, kept_in)
+    found = _inspect_unknown(reader, keys, known, kept_in, spread or by_processes)
     facts = keys.merge(pd.concat([known, found]), on=KEY, how="left", validate="many_to_one")
     return facts[list(FACTS)].astype(FACTS)
 
@@ -90,13 +96,15 @@ def _places(listed: pd.DataFrame) -> list[Place]:
     return [(path, None if index is None else int(index)) for path, index in zip(paths, indices, strict=True)]
 
 
-def _inspect_unknown(reader: ImageReader, keys: pd.DataFrame, known: pd.DataFrame, kept_in: Path) -> pd.DataFrame:
+def _inspect_unknown(
+    reader: ImageReader, keys: pd.DataFrame, known: pd.DataFrame, kept_in: Path, spread: Spread
+) -> pd.DataFrame:
     """Keys and facts of the images that are not known, each once, however often it is listed; they are kept, too."""
     is_known = keys.merge(known[KEY], on=KEY, how="left", indicator=True)["_merge"] == "both"
     unknown = keys[~is_known.to_numpy()].drop_duplicates().reset_index(drop=True)
     found: list[_Facts] = []
     try:
-        for facts in track(_inspect_all(reader, _places(unknown)), "Checking images", total=len(unknown)):
+        for facts in track(_inspect_all(reader, _places(unknown), spread), "Checking images", total=len(unknown)):
             found.append(facts)
     finally:  # what was found before an interruption is kept: a large set takes an hour
         table = pd.DataFrame(found, columns=list(_Facts._fields)).astype(FACTS)
@@ -105,12 +113,11 @@ def _inspect_unknown(reader: ImageReader, keys: pd.DataFrame, known: pd.DataFram
     return table
 
 
-def _inspect_all(reader: ImageReader, places: list[Place]) -> Iterator[_Facts]:
-    """Facts in the order of the places; by worker processes where there are many, which get whole batches."""
+def _inspect_all(reader: ImageReader, places: list[Place], spread: Spread) -> Iterator[_Facts]:
+    """Facts in the order of the places; spread where there are many."""
     batches = (places[start : start + _ROWS_A_BATCH] for start in range(0, len(places), _ROWS_A_BATCH))
-    workers = joblib.cpu_count() if len(places) > PARALLEL_ABOVE else 1
-    run = joblib.Parallel(n_jobs=workers, backend="loky", return_as="generator")
-    for facts in run(joblib.delayed(_inspect_batch)(reader, batch) for batch in batches):
+    work = partial(_inspect_batch, reader)
+    for facts in spread(work, batches) if len(places) > PARALLEL_ABOVE else map(work, batches):
         yield from facts
 
 

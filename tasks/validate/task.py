@@ -16,6 +16,7 @@ from tasks import manifest as manifests
 from tasks.files import write_whole
 from tasks.images import ImageReader
 from tasks.records import Checks, Listing, Manifest, ValidationReport
+from tasks.spread import Spread
 from tasks.validate.checked import CheckedData
 from tasks.validate.checking import check_listing
 from tasks.validate.dataset_checks import check_splits
@@ -25,11 +26,15 @@ from tasks.validate.report import write_report
 
 @task(name="validate")
 def validate_dataset(
-    listing: Listing, bounds: Validation, image_size: tuple[int, int] | None
+    listing: Listing, bounds: Validation, image_size: tuple[int, int] | None, spread: Spread | None = None
 ) -> tuple[Manifest, Checks]:
-    """Open every image once and hold the set against its expectations; the caller judges what comes out."""
+    """Open every image once and hold the set against its expectations; the caller judges what comes out.
+
+    Args:
+        spread: opens the images of a large set; null: worker processes of this machine do.
+    """
     cache = Settings().cache
-    data = check_listing(listing, bounds, image_size, cache)
+    data = check_listing(listing, bounds, image_size, cache, spread)
     digest = manifests.digest(data.table)
     path = cache / "manifests" / f"{digest[:16]}.parquet"
     manifests.write(data.table, path)

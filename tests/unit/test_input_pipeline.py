@@ -12,6 +12,7 @@ from pipeline_config.experiment import Model
 from tasks import manifest as manifests
 from tasks.image_store import write_store
 from tasks.input_pipeline import (
+    ImageSet,
     open_image_set,
     ordered_batches,
     read_pixels,
@@ -308,3 +309,19 @@ def test_model_sees_the_same_in_a_full_size_image_as_in_its_resized_pixels(photo
     full, resized = model.predict_on_batch(photo[None]), model.predict_on_batch(resize(photo, (16, 16))[None])
     np.testing.assert_allclose(full, resized, atol=0.005)
     assert np.abs(full - 0.25).max() > 0.01  # else any two images would agree
+
+
+def test_a_file_far_larger_than_memory_is_read_at_its_end_as_at_its_beginning(tmp_path):
+    count, row = 2_000_000, (224, 224, 3)  # 301 GB, of holes: more than one ImageNet
+    path = tmp_path / "pixels.npy"
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_2_0(file, {"descr": "|u1", "fortran_order": False, "shape": (count, *row)})
+        file.write(bytes([1]) * 150_528)
+        file.truncate(file.tell() + (count - 2) * 150_528)
+        file.seek(0, 2)
+        file.write(bytes([2]) * 150_528)
+    images = ImageSet(pd.DataFrame({"label": [0]}), path)
+    read = images.read(np.array([[count - 1, 0], [1, count - 2]]))
+    assert [np.unique(pixels).tolist() for pixels in read.reshape(4, *row)] == [[2], [1], [0], [0]]
+    with pytest.raises(OSError, match="cut off"):
+        images.read(np.array([count]))

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_config.experiment import Compute, Model
+from tasks.train.compute.devices import logical_gpus, parts_of_batch
 from tasks.train.compute.policy import Policy
 from tasks.train.compute.processor import this_processor
 from tasks.train.compute.rates import images_per_second
 from tasks.train.compute.work import training_operations
+from tasks.train.features import is_frozen
 
 # 20 TFLOP are some 50 s of two cores in float32. A measurement takes about 10 s, which less work would not bring back.
 _WORTH_MEASURING = 2e13
@@ -32,12 +34,14 @@ def choose_policy(
         compute: what is set by hand.
         cache: existing folder, where rates measured before are kept.
     """
-    processor, on_gpu = this_processor(), _has_gpu()
+    processor, gpus = this_processor(), logical_gpus()
+    on_gpu, devices = bool(gpus), _devices(network, model, images, len(gpus))
     policy = Policy(
         dtype="float32",
-        fused_batch_normalization=_unless_set(compute.fused_batch_normalization, True),
-        jit=_unless_set(compute.jit, on_gpu),
+        fused_batch_normalization=_unless_set(compute.fused_batch_normalization, True) and devices == 1,
+        jit=_unless_set(compute.jit, on_gpu) and devices == 1,  # XLA cannot compile a step that waits for others
         threads=_unless_set(compute.threads, processor.threads),
+        devices=devices,
     )
     if compute.dtype != "auto":
         return replace(policy, dtype=compute.dtype), f"{compute.dtype}, as execution.compute.dtype says"
@@ -57,10 +61,11 @@ def _faster(policies: list[Policy], rates: list[float]) -> tuple[Policy, str]:
     return chosen, f"{chosen.dtype}, since {measured}"
 
 
-def _has_gpu() -> bool:
-    import tensorflow as tf
-
-    return bool(tf.config.list_physical_devices("GPU"))
+def _devices(network: Any, model: Model, images: int, gpus: int) -> int:
+    """All, where every batch can be shared among them; one where a head is fitted on features, which takes seconds."""
+    if is_frozen(network) or any(stage.trainable == "none" for stage in model.train.stages):
+        return 1
+    return parts_of_batch(model.train.batch_size, images, gpus)
 
 
 def _unless_set(by_hand: Any, otherwise: Any) -> Any:

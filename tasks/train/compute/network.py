@@ -20,6 +20,8 @@ _IN_BFLOAT16 = {
 def for_training(network: Any, policy: Policy) -> Any:
     """A copy of a network to be trained as the policy says; the network itself where that is how it is.
 
+    A network for several devices is to be made where `devices.mirrored` says which.
+
     Args:
         network: a Keras model of standard layers, in float32.
         policy: of its computation.
@@ -29,7 +31,7 @@ def for_training(network: Any, policy: Policy) -> Any:
     """
     import keras
 
-    if not any(_is_changed(layer, policy) for layer in layers_of(network)):
+    if policy.devices == 1 and not any(_is_changed(layer, policy) for layer in layers_of(network)):
         return network
     # What is set once and not trained, as a whitening, stays exact: its differences of near numbers are its meaning.
     exact = [layer for layer in network.layers if not layer.trainable]
@@ -87,6 +89,8 @@ def _copy(layer: Any, policy: Policy) -> Any:
     config = layer.get_config()
     if _in_bfloat16(layer, policy):
         config["dtype"] = "mixed_bfloat16"
+    if policy.devices > 1 and type(layer).__name__ == "BatchNormalization":
+        config["synchronized"] = True  # statistics of the whole batch, as on one device, which the fused kernel has not
     if _is_compiled(layer):
         return type(layer)(**{**config, "activation": compiled(config["activation"])})
     kind = fused_batch_normalization() if _is_fused(layer, policy) else type(layer)

@@ -13,12 +13,14 @@ class Policy:
         fused_batch_normalization: by TensorFlow's one kernel and not by Keras's single operations.
         jit: compiled by XLA.
         threads: of TensorFlow's operations.
+        devices: GPUs that share every batch; 1 also where there is none.
     """
 
     dtype: str
     fused_batch_normalization: bool
     jit: bool
     threads: int
+    devices: int = 1
 
     @property
     def settings(self) -> dict[str, Any]:
