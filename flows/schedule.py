@@ -66,7 +66,7 @@ def check_server(command: str) -> None:
     Raises:
         ConfigurationError: it is not.
     """
-    if Settings().prefect_api_url is None:
+    if Settings().prefect_server is None:
         raise ConfigurationError(
             f"darkroom {command}: expected PREFECT_API_URL, the address of a Prefect server that keeps the clock; it "
             "is not set; start one with `prefect server start`, in a terminal of its own, and "

@@ -116,7 +116,7 @@ def configure_environment() -> Settings:
     if _is_default_of_mlflow_projects():
         del os.environ["MLFLOW_TRACKING_URI"]
     settings = Settings()
-    for name, value in {**DEFAULTS, **(ON_PREFECT_SERVER if settings.prefect_api_url else {})}.items():
+    for name, value in {**DEFAULTS, **(ON_PREFECT_SERVER if settings.prefect_server else {})}.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))
     return settings

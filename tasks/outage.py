@@ -21,7 +21,7 @@ def away_sentence(error: BaseException) -> str:
     """What people are told of it."""
     settings = Settings()
     if _server(error) == "prefect":
-        named, start = f"PREFECT_API_URL={settings.prefect_api_url}", "start it with `prefect server start`"
+        named, start = f"PREFECT_API_URL={settings.prefect_server}", "start it with `prefect server start`"
     else:
         named, start = f"MLFLOW_TRACKING_URI={settings.tracking_uri}", "see the server's log, start it"
     return (
