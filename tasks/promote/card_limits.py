@@ -48,9 +48,8 @@ def _outside(metrics: Mapping[str, float], images: int | None) -> str:
     accuracy, low, high = (metrics[f"outside_accuracy{end}"] for end in ("", "_low", "_high"))
     on = f"{images:,} images" if images else "images"
     gap = metrics["outside_gap"]
-    than = (
-        f"{abs(gap) * 100:.1f} points {'below' if gap > 0 else 'above'} that on the test images" if gap else "as on the test images"
-    )
+    points = f"{abs(gap) * 100:.1f} points {'below' if gap > 0 else 'above'} that"
+    than = f"{points if gap else 'as'} on the test images"
     return f"on {on} from elsewhere its accuracy is {accuracy:.1%} (95 % interval {low:.1%} to {high:.1%}), {than}"
 
 
@@ -105,9 +104,10 @@ def _shown(manifest: pd.DataFrame) -> str:
     least, most = int(shorter.min()), int(shorter.max())
     side = f"{least:,}" if least == most else f"{least:,} to {most:,}"
     modes, formats = (", ".join(sorted(learned[column].dropna().unique())) for column in ("mode", "format"))
+    kinds = "; ".join(filter(None, (modes and f"mode {modes}", formats)))
     return (
-        f"it was trained and chosen on {len(learned):,} images of the source {_sources(learned)} alone, with a shorter side of "
-        f"{side} pixels ({'; '.join(filter(None, (modes and f'mode {modes}', formats)))}); it was never shown others"
+        f"it was trained and chosen on {len(learned):,} images of the source {_sources(learned)} alone, with a shorter "
+        f"side of {side} pixels ({kinds}); it was never shown others"
     )
 
 
