@@ -48,8 +48,8 @@ def _outside(metrics: Mapping[str, float], images: int | None) -> str:
     accuracy, low, high = (metrics[f"outside_accuracy{end}"] for end in ("", "_low", "_high"))
     on = f"{images:,} images" if images else "images"
     gap = metrics["outside_gap"]
-    side = "below" if gap > 0 else "above"
-    than = f"{abs(gap) * 100:.1f} points {side} that on the test images" if gap else "as on the test images"
+    points = f"{abs(gap) * 100:.1f} points {'below' if gap > 0 else 'above'} that"
+    than = f"{points if gap else 'as'} on the test images"
     return f"on {on} from elsewhere its accuracy is {accuracy:.1%} (95 % interval {low:.1%} to {high:.1%}), {than}"
 
 

@@ -13,7 +13,7 @@ from tasks.promote.proposal import Proposal
 from tasks.records import Approval, Decision
 
 _SECONDS_TO_WAIT = 1_800  # for another promotion, as for the lock on this machine
-_LEASE_SECONDS = 60  # which is renewed while its holder lives; of a killed one the limit is free after that
+_LEASE_SECONDS = 300  # renewed while its holder lives, busy as the server may be; a killed one keeps it for so long
 
 
 @task(name="promote")

@@ -97,8 +97,10 @@ def test_that_nobody_tried_it_elsewhere_is_said_and_so_is_how_it_did(facts):
     outside = {f"outside_accuracy{end}": value for end, value in (("", 0.5), ("_low", 0.4), ("_high", 0.6))}
     model = replace(facts.model, metrics={**METRICS, **outside, "outside_gap": 0.3})
     tried = replace(facts, model=model, outside_images=60)
-    told = "on 60 images from elsewhere its accuracy is 50.0% (95 % interval 40.0% to 60.0%), 30.0 points below"
-    assert told in limits(tried)
+    assert (
+        "on 60 images from elsewhere its accuracy is 50.0% (95 % interval 40.0% to 60.0%), 30.0 points below"
+        in limits(tried)
+    )
     assert "never tried" not in limits(tried)
 
 
