@@ -52,9 +52,8 @@ class Demo:
         """Whose model answers, and how it was measured, as HTML."""
         ready = self.champion.current()
         about = ready.about
-        title = " · ".join(
-            filter(None, [about.experiment or "a model", about.version and f"version {about.version}", about.name])
-        )
+        version = f"version {about.version}" if about.version else None
+        title = " · ".join(filter(None, [about.experiment or "a model", version, about.name]))
         classes = len(ready.served.class_names)
         subtitle = f"{ready.served.uri} tells {classes:,} classes apart{_measured(about.metrics)}"
         return _render("head", uri=ready.served.uri, title=title, subtitle=subtitle, measures=_measures(about.metrics))
