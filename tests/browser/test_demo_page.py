@@ -94,9 +94,9 @@ def demo(registry, darkroom, free_port, wait_until):
         "demo", "--experiment", NAME, "--port", port := str(free_port()), home=registry.home
     ) as running:
         output = running._output / "stdout"
-        ended = lambda: running.process.poll() is not None  # noqa: E731
-        wait_until(lambda: ended() or "http://" in output.read_text(), 120, "the demo")
-        assert not ended(), (running._output / "stderr").read_text()
+        ended = running.process.poll
+        wait_until(lambda: ended() is not None or "http://" in output.read_text(), 240, "the demo")
+        assert ended() is None, (running._output / "stderr").read_text()
         assert output.read_text() == f"Darkroom demo: http://127.0.0.1:{port} (Ctrl-C ends it)\n"
         yield SimpleNamespace(address=f"http://127.0.0.1:{port}", process=psutil.Process(running.process.pid))
         running.interrupt(alone=True)
@@ -123,8 +123,11 @@ def page(browser, demo):
 
 
 def drop(page, *files):
-    """Files as name and content, once each has its card."""
-    given = [{"name": name, "mimeType": "image/png", "buffer": content} for name, content in files]
+    """The cards of files, which are paths, or names with contents."""
+    given = [
+        file if isinstance(file, Path) else {"name": file[0], "mimeType": "image/png", "buffer": file[1]}
+        for file in files
+    ]
     page.locator("#files input[type=file]").set_input_files(given)
     page.locator(".card").nth(len(files) - 1).wait_for()
     return page.locator(".card")
@@ -132,11 +135,13 @@ def drop(page, *files):
 
 def test_images_are_answered_and_nothing_is_asked_of_other_machines(page, demo):
     cards = drop(page, ("first.png", image_file(1)), (ODD_NAME, image_file(2)))
-    assert cards.locator("h2").all_inner_texts() == ["first.png", "11 value b.png"]  # Gradio's own caution
+    assert cards.locator("h2").all_inner_texts() == ["first.png", "1+1 value b.png"]  # Gradio's own caution
     assert sorted(cards.nth(0).locator(".bars .name").all_inner_texts()) == list(CLASSES)
     shares = [float(text.removesuffix(" %")) for text in cards.nth(0).locator(".share").all_inner_texts()]
     assert sum(shares) == pytest.approx(100, abs=0.2)
     assert cards.nth(0).locator(".bar b").first.bounding_box()["width"] > 0
+    offered = page.locator("#darkroom-classes option").evaluate_all("all => all.map(one => one.value)")
+    assert offered == list(CLASSES)
     pictures = cards.nth(0).locator("img").evaluate_all("all => all.map(one => one.naturalWidth)")
     assert pictures == [200, 200]  # the image, and Grad-CAM over it
     page.get_by_text("Model card").click()
@@ -157,35 +162,52 @@ def test_nothing_stands_out_of_the_page(page, width):
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
-def test_every_bad_file_has_a_sentence_and_the_sound_one_beside_it_an_answer(page):
+TOLD = {
+    "text.jpg": "cannot be opened: not an image",
+    "large.png": "cannot be opened: expected at most 32 MB; received 50.0 MB",
+    "bomb.png": "decompression bomb",
+    "dot.png": "1×1 pixels show nothing",
+    "animated.gif": "it holds several pictures, of which the first was taken",
+    "cmyk.jpg": "its CMYK colours were converted to RGB",
+    "turned.jpg": "it was turned upright by its EXIF orientation",
+}
+
+
+@pytest.fixture
+def odd_files(tmp_path):
+    """One of each kind in `TOLD`, and a sound one."""
     red, blue = Image.new("RGB", (16, 16), "red"), Image.new("RGB", (16, 16), "blue")
-    files = {name: io.BytesIO() for name in ("animated.gif", "cmyk.jpg", "turned.jpg", "bomb.png", "dot.png")}
-    red.save(files["animated.gif"], "GIF", save_all=True, append_images=[blue])
-    red.convert("CMYK").save(files["cmyk.jpg"], "JPEG")
+    (tmp_path / "text.jpg").write_text("no image")
+    with (tmp_path / "large.png").open("wb") as large:
+        large.truncate(50_000_000)
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
+    red.resize((1, 1)).save(tmp_path / "dot.png")
+    red.save(tmp_path / "animated.gif", save_all=True, append_images=[blue])
+    red.convert("CMYK").save(tmp_path / "cmyk.jpg")
     orientation = Image.Exif()
     orientation[0x0112] = 6
-    red.save(files["turned.jpg"], "JPEG", exif=orientation)
-    Image.new("1", (20_000, 20_000)).save(files["bomb.png"], "PNG")
-    red.resize((1, 1)).save(files["dot.png"], "PNG")
-    told = {
-        "text.jpg": "cannot be opened: not an image",
-        "large.png": "cannot be opened: expected at most 32 MB; received 50.0 MB",
-        "bomb.png": "decompression bomb",
-        "dot.png": "1×1 pixels show nothing",
-        "animated.gif": "it holds several pictures, of which the first was taken",
-        "cmyk.jpg": "its CMYK colours were converted to RGB",
-        "turned.jpg": "it was turned upright by its EXIF orientation",
-    }
-    content = {name: file.getvalue() for name, file in files.items()}
-    content |= {"text.jpg": b"no image", "large.png": bytes(49_900_000) + bytes(100_000)}
-    cards = drop(page, *((name, content[name]) for name in told), ("sound.png", image_file(1)))
-    for place, sentence in enumerate(told.values()):
+    red.save(tmp_path / "turned.jpg", exif=orientation)
+    (tmp_path / "sound.png").write_bytes(image_file(1))
+    return [tmp_path / name for name in (*TOLD, "sound.png")]
+
+
+def test_every_bad_file_has_a_sentence_and_the_sound_one_beside_it_an_answer(page, odd_files):
+    cards = drop(page, *odd_files)
+    for place, sentence in enumerate(TOLD.values()):
         assert sentence in cards.nth(place).locator(".note").inner_text()
         assert (cards.nth(place).locator(".bars").count() == 1) == (place > 3)
-    assert cards.nth(len(told)).locator(".note").count() == 0
+    assert cards.nth(len(TOLD)).locator(".note").count() == 0
 
 
-def test_what_somebody_knows_better_becomes_a_folder_data_set(page, registry, tmp_path):
+def test_a_file_that_is_too_large_to_be_sent_is_told_in_a_sentence(page, tmp_path):
+    with (tmp_path / "huge.png").open("wb") as huge:
+        huge.truncate(70_000_000)
+    page.locator("#files input[type=file]").set_input_files(tmp_path / "huge.png")
+    page.get_by_text("exceeds the maximum allowed size").wait_for()
+    assert page.locator(".card").count() == 0
+
+
+def test_what_somebody_knows_better_becomes_a_folder_data_set(page, registry):
     from pipeline_config.experiment import Dataset
     from tasks.ingest.listing import describe_dataset
 
@@ -264,16 +286,10 @@ def test_many_requests_at_once_are_all_answered_and_bad_ones_do_not_fill_the_mem
     assert demo.process.memory_info().rss - before < 12e6  # had the server kept the files, it were these 12 MB
 
 
-def test_a_port_in_use_is_told_in_a_sentence_before_anything_is_loaded(demo, darkroom, registry):
+def test_a_port_in_use_is_told_in_a_sentence_before_anything_is_loaded(demo, darkroom, tmp_path):
     port = demo.address.rpartition(":")[2]
-    finished = darkroom("demo", "--port", port, home=registry.home)
+    finished = darkroom("demo", "--port", port, home=tmp_path / "home")
     assert finished.code == 2
     assert finished.stderr.startswith("darkroom: expected --host and --port that are free on this machine; ")
     assert f"127.0.0.1:{port} cannot be used: Address already in use" in finished.stderr
     assert finished.stderr.count("\n") == 1
-
-
-def test_a_class_list_is_offered_with_every_image(page):
-    drop(page, ("mine.png", image_file(3)))
-    offered = page.locator("#darkroom-classes option").evaluate_all("all => all.map(one => one.value)")
-    assert offered == list(CLASSES)
