@@ -19,7 +19,14 @@ from typing import Any
 
 _CODE = Path(__file__).resolve().parents[1]
 _NOT_OF_THE_MODEL = ("seconds", "images_per_second", "predict_ms", "memory", "model_bytes")
-_CALL = "from flows.pipeline import pipeline; pipeline({!r})"
+_CALL = """
+from pipeline_config.settings import configure_environment
+
+configure_environment()  # before Prefect is imported, as the command does
+from flows.pipeline import pipeline
+
+pipeline({!r})
+"""
 _PATIENCE = 900
 
 

@@ -28,7 +28,7 @@ def tell_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> 
         run_id = _find_or_record(flow_run, experiment, because)
     except Exception as error:
         say(f"warning: MLflow could not be told of the failure: {reason(error)}")
-    tell(Notice(experiment, "failed", because, run_id=run_id, link=link_to(run_id)))
+    tell(Notice(experiment, "failed", because, run_id=run_id, link=link_to(run_id)), str(flow_run.id))
 
 
 def _why(state: State[Any]) -> str:

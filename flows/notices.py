@@ -2,8 +2,10 @@
 
 from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
+from uuid import UUID
 
-from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactCreate
 
 from pipeline_config.settings import Settings
 from tasks import tracking
@@ -35,16 +37,30 @@ class Notice:
     link: str | None = None
 
 
-def tell(notice: Notice) -> None:
-    """Tell it everywhere; what cannot be told is a warning alone."""
+def tell(notice: Notice, flow_run_id: str) -> None:
+    """Tell it everywhere; what cannot be told is a warning alone.
+
+    Args:
+        notice: what is told.
+        flow_run_id: in Prefect, which is named since a hook is called outside of its flow run.
+    """
     say(f"{notice.experiment}: {notice.result}: {notice.reason}")
     try:
-        create_markdown_artifact(_as_markdown(notice), key=_KEY, description=notice.result)
+        _add_artifact(notice, UUID(flow_run_id))
     except Exception as error:
         say(f"warning: Prefect could not be told: {type(error).__name__}")
     url = Settings().darkroom_webhook_url
     if url:
         _call(url, notice)
+
+
+def _add_artifact(notice: Notice, flow_run_id: UUID) -> None:
+    page = _as_markdown(notice)
+    made = ArtifactCreate(
+        key=_KEY, type="markdown", description=notice.result, data=page, flow_run_id=flow_run_id, task_run_id=None
+    )
+    with get_client(sync_client=True) as client:
+        client.create_artifact(made)
 
 
 def link_to(run_id: str | None) -> str | None:

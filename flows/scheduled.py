@@ -73,7 +73,7 @@ def _look(config: Experiment, tags: RunTags, in_any_case: bool) -> Changed | Sta
         return Changed((f"it was asked for, although {sentence}",))
     now = replace(tags, data_digest=manifest.digest, test_digest=manifest.test_digest)
     run_id = tracking.record_check(now, f"Nothing to do: {sentence}")
-    tell(Notice(config.name, "nothing to do", sentence, run_id=run_id, link=link_to(run_id)))
+    tell(Notice(config.name, "nothing to do", sentence, run_id=run_id, link=link_to(run_id)), str(flow_run.id))
     return Completed(name=NOTHING_TO_DO, message=sentence)
 
 
@@ -86,7 +86,8 @@ def _train(experiment: str, overrides: list[str], config: Experiment, changed: C
         result = pipeline(experiment, overrides, changed=changed)
     run_id = result.pipeline_run_id
     decision = result.decision.decision
-    tell(Notice(config.name, "done", str(changed), result.best.name, decision, run_id, link_to(run_id)))
+    notice = Notice(config.name, "done", str(changed), result.best.name, decision, run_id, link_to(run_id))
+    tell(notice, str(flow_run.id))
     return Completed(message=f"{decision}: {result.decision.detail}")
 
 
