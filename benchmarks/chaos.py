@@ -79,7 +79,7 @@ def main() -> None:
         started = time.perf_counter()
         home = Path(folder, "undisturbed")
         _finish(words, home)
-        duration, expected = time.perf_counter() - started, _outcome(home)
+        duration, expected = time.perf_counter() - started, outcome(home)
         moments = sorted(random.Random(asked.seed).uniform(0, duration) for _ in range(asked.kills))
         kills = [
             _kill_and_go_on(words, Path(folder, f"kill{number}"), at, expected)
@@ -123,7 +123,7 @@ def _kill_and_go_on(words: list[str], home: Path, at: float, expected: Outcome) 
         process.send_signal(signal.SIGKILL)
     _, alive = psutil.wait_procs(below, timeout=_SECONDS_TO_END)
     kill.problems += [f"process left: {' '.join(one.cmdline())[:80]}" for one in alive if one.is_running()]
-    before = _outcome(home)
+    before = outcome(home)
     kill.finished, kill.stage = sorted(before.trained), _latest(home)
     started = time.perf_counter()
     try:
@@ -131,7 +131,7 @@ def _kill_and_go_on(words: list[str], home: Path, at: float, expected: Outcome) 
     except SystemExit as error:
         kill.problems.append(str(error))
     kill.seconds = time.perf_counter() - started
-    kill.problems += _compare(before, _outcome(home), expected)
+    kill.problems += compare(before, outcome(home), expected)
     return kill
 
 
@@ -144,7 +144,8 @@ def _wait(process: "subprocess.Popen[str]", seconds: float) -> list[psutil.Proce
     return []
 
 
-def _compare(before: Outcome, after: Outcome, expected: Outcome) -> Iterator[str]:
+def compare(before: Outcome, after: Outcome, expected: Outcome) -> Iterator[str]:
+    """What a home holds after the second start and should not, or the other way round; a sentence each."""
     if after.champion != expected.champion:
         yield f"champion {after.champion} instead of {expected.champion}"
     for name, metrics in expected.metrics.items():
@@ -160,7 +161,8 @@ def _compare(before: Outcome, after: Outcome, expected: Outcome) -> Iterator[str
     yield from (f"still open: {run}" for run in after.open_runs)
 
 
-def _outcome(home: Path) -> Outcome:
+def outcome(home: Path) -> Outcome:
+    """What a home holds."""
     trained: dict[str, list[str]] = {}
     metrics: dict[str, dict[str, float]] = {}
     for run_id, name in _query(home / "mlflow.db", _FINISHED):

@@ -308,10 +308,19 @@ def with_cost(name, accuracy, ms, parameters=1_000.0, size=9_000.0):
         ([("slow", 0.95, 2.0), ("fast", 0.75, 0.5)], "slow"),
         ([("best", 0.95, 2.0), ("as_fast", 0.94, 1.9)], "best"),
         ([("large", 0.95, 2.0, 9_000.0), ("small", 0.94, 1.9, 1_000.0)], "small"),
+        ([("fast", 0.95, 1.0, 9_000.0), ("small", 0.94, 2.0, 1_000.0)], "small"),
         ([("large", 0.95, 2.0, 1_000.0, 9_000.0), ("small", 0.94, 2.0, 1_000.0, 4_000.0)], "small"),
         ([("best", 0.95, 2.0, 1_000.0, 9_010.0), ("other", 0.94, 2.0, 1_000.0, 9_000.0)], "best"),
     ],
-    ids=["cheaper", "cheaper but worse", "as cheap", "fewer parameters", "fewer bytes", "a few bytes"],
+    ids=[
+        "cheaper",
+        "cheaper but worse",
+        "as cheap",
+        "fewer parameters",
+        "smaller though slower",
+        "fewer bytes",
+        "a few bytes",
+    ],
 )
 def test_of_tied_candidates_the_cheaper_is_proposed_and_the_verdict_says_so(models, chosen):
     candidates = [with_cost(*model) for model in models]
