@@ -29,7 +29,7 @@ def make_page(demo: Demo) -> "gradio.Blocks":
         head = gr.HTML(elem_id="head")
         notice = gr.HTML(elem_id="notice")
         files = gr.File(
-            file_count="multiple", label="Drop or choose one or several images", height=170, elem_id="files"
+            file_count="multiple", label="Drop or choose one or several images", height=210, elem_id="files"
         )
         samples = gr.HTML(js_on_load=_script("samples"), elem_id="samples")
         cards = gr.HTML(js_on_load=_script("cards"), server_functions=[_storing(demo)], elem_id="cards")
