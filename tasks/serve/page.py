@@ -15,6 +15,7 @@ Answer = TypeVar("Answer")
 
 _LOOK_EVERY = 2.0  # seconds, of an open page
 _KEEP_SECONDS = 3_600  # uploaded files; their class can be told as long
+_SESSIONS = 200  # of which Gradio keeps a copy of the page's layout each, though nothing of it ever changes
 _FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "DejaVu Sans", "sans-serif")
 _FIXED_FONTS = ("ui-monospace", "DejaVu Sans Mono", "monospace")
 _ONE_AT_A_TIME = {"concurrency_id": "model", "concurrency_limit": 1}  # memory holds the images of one request
@@ -28,7 +29,7 @@ def make_page(demo: Demo) -> "gradio.Blocks":
         head = gr.HTML(elem_id="head")
         notice = gr.HTML(elem_id="notice")
         files = gr.File(
-            file_count="multiple", label="Drop or choose one or several images", height=170, elem_id="files"
+            file_count="multiple", label="Drop or choose one or several images", height=210, elem_id="files"
         )
         samples = gr.HTML(js_on_load=_script("samples"), elem_id="samples")
         cards = gr.HTML(js_on_load=_script("cards"), server_functions=[_storing(demo)], elem_id="cards")
@@ -39,6 +40,7 @@ def make_page(demo: Demo) -> "gradio.Blocks":
         quiet = {"show_progress": "hidden", "queue": False}
         page.load(_told(_look_of(demo)), [head, notice], shown, **quiet)
         gr.Timer(_LOOK_EVERY).tick(_told(_look_of(demo)), [head, notice], shown, **quiet)
+    page.state_session_capacity = _SESSIONS
     return page
 
 

@@ -9,7 +9,7 @@ from tasks.serve.page import style, theme
 if TYPE_CHECKING:
     import gradio
 
-MOST_BYTES = 64_000_000
+MOST_BYTES = 64 * 2**20
 """Of an upload. Larger than what is opened, so that a file of 50 MB is told with its name; more fill the disk."""
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
