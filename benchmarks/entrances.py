@@ -44,8 +44,10 @@ def main() -> int:
     }
     logged = {}
     for name, command in entrances.items():
+        (folder / name).mkdir()  # Prefect would not make the folder above its own
         _run(command, _environment(folder / name))
         logged[name] = _logged(folder / name)
+    (folder / "deployment").mkdir()
     _run_deployment(experiment, folder / "deployment")
     logged["deployment"] = _logged(folder / "deployment")
     return _compare(logged)
