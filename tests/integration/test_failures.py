@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+# MLflow's registry of sources knows the local one twice from the second pipeline of a process on.
+pytestmark = pytest.mark.filterwarnings("ignore:The specified dataset source can be interpreted:UserWarning")
+
 LONG = {"epochs": 2_000, "batch_size": 16, "learning_rate": 0.001}
 NOWHERE = "http://127.0.0.1:9"  # the discard port, where nothing listens
 
