@@ -77,7 +77,7 @@ def here(tmp_path_factory, darkroom, new_home, pictures, write_experiment, prefe
             experiment = write_experiment(folder / f"{name}.yaml", pictures, sweep=SWEEP, models=models)
             words = ("run", experiment, *switches, "--json")
             running[name] = started.enter_context(darkroom.start(*words, home=homes[name], PREFECT_API_URL=prefect_url))
-        return SimpleNamespace(homes=homes, **{name: one.wait(400) for name, one in running.items()})
+        return SimpleNamespace(homes=homes, **{name: one.wait(600) for name, one in running.items()})
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ def test_trials_run_on_two_workers_at_once_and_models_come_out_as_here_and_nothi
     switches = ["--set", f"execution.runner={runner}", *SIDE_BY_SIDE]
     with darkroom.start("run", experiment, *switches, "--json", home=home) as running:
         seen = Watched(running.process.pid)
-        wait_until(lambda: seen.look() or running.process.poll() is not None, 400, "the end of the run")
+        wait_until(lambda: seen.look() or running.process.poll() is not None, 600, "the end of the run")
         wait_until(lambda: not running.descendants(), 60, "the end of all its processes")
         finished = running.wait(10)
     assert finished.code == 0, finished.stderr
