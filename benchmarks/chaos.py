@@ -57,7 +57,8 @@ class Kill:
     """One kill, and what the next start came to.
 
     Attributes:
-        at: seconds after the start of the command.
+        at: seconds after `since`.
+        since: `start` of the command, most of which is imports, or `pipeline`: the moment at which its run is there.
         stage: the last thing that MLflow knew of by then.
         finished: models whose training had ended.
         problems: sentences; empty where all is as it has to be.
@@ -65,6 +66,7 @@ class Kill:
     """
 
     at: float
+    since: str
     stage: str = ""
     finished: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -80,14 +82,28 @@ def main() -> None:
         home = Path(folder, "undisturbed")
         _finish(words, home)
         duration, expected = time.perf_counter() - started, outcome(home)
-        moments = sorted(random.Random(asked.seed).uniform(0, duration) for _ in range(asked.kills))
+        moments = _moments(asked.kills, asked.seed, duration, _seconds_of_pipeline(home))
         kills = [
-            _kill_and_go_on(words, Path(folder, f"kill{number}"), at, expected)
-            for number, at in track(list(enumerate(moments)), "kill and go on", len(moments))
+            _kill_and_go_on(words, Path(folder, f"kill{number}"), Kill(at, since), expected)
+            for number, (since, at) in track(list(enumerate(moments)), "kill and go on", len(moments))
         ]
     _show(kills, duration)
     print(json.dumps({"undisturbed_seconds": duration, "seed": asked.seed, "kills": [asdict(kill) for kill in kills]}))
     sys.exit(any(kill.problems for kill in kills))
+
+
+def _moments(count: int, seed: int, command: float, pipeline: float) -> list[tuple[str, float]]:
+    """Every fourth within the whole command, the others within its pipeline."""
+    draw = random.Random(seed)
+    return [
+        ("start", draw.uniform(0, command)) if number % 4 == 0 else ("pipeline", draw.uniform(0, pipeline))
+        for number in range(count)
+    ]
+
+
+def _seconds_of_pipeline(home: Path) -> float:
+    ((milliseconds,),) = _query(home / "mlflow.db", _DURATION)
+    return float(milliseconds) / 1_000
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -116,10 +132,11 @@ def _finish(words: list[str], home: Path) -> None:
         sys.exit(f"the command ended with {process.returncode}: {out[-500:]} {err[-2_000:]}")
 
 
-def _kill_and_go_on(words: list[str], home: Path, at: float, expected: Outcome) -> Kill:
-    kill = Kill(at)
+def _kill_and_go_on(words: list[str], home: Path, kill: Kill, expected: Outcome) -> Kill:
     with _started(words, home) as process:
-        below = _wait(process, at)
+        while kill.since == "pipeline" and not _query(home / "mlflow.db", _LATEST) and process.poll() is None:
+            time.sleep(0.02)
+        below = _wait(process, kill.at)
         process.send_signal(signal.SIGKILL)
     _, alive = psutil.wait_procs(below, timeout=_SECONDS_TO_END)
     kill.problems += [f"process left: {' '.join(one.cmdline())[:80]}" for one in alive if one.is_running()]
@@ -180,6 +197,7 @@ _METRICS = """SELECT key, value FROM latest_metrics WHERE run_uuid = ? AND (key 
 _CHAMPION = """SELECT runs.name FROM registered_model_aliases AS alias
  JOIN model_versions AS version ON version.name = alias.name AND version.version = alias.version
  JOIN runs ON runs.run_uuid = version.run_id WHERE alias.alias = 'champion'"""
+_DURATION = "SELECT end_time - start_time FROM runs WHERE name LIKE 'pipeline %'"
 _RUNNING = "SELECT name FROM runs WHERE status = 'RUNNING'"
 _FLOWS_RUNNING = f"SELECT name FROM flow_run WHERE state_type IN {_OPEN}"
 _LATEST = "SELECT name, status FROM runs ORDER BY start_time DESC LIMIT 1"
@@ -207,7 +225,9 @@ def _show(kills: list[Kill], duration: float) -> None:
         table.add_column(heading, overflow="fold")
     for kill in kills:
         told = "; ".join(kill.problems) or "none"
-        table.add_row(f"{kill.at:.1f} s", kill.stage, ", ".join(kill.finished), f"{kill.seconds:.1f} s", told)
+        table.add_row(
+            f"{kill.since} + {kill.at:.1f} s", kill.stage, ", ".join(kill.finished), f"{kill.seconds:.1f} s", told
+        )
     Console(stderr=True, width=160).print(table)
 
 
