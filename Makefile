@@ -3,7 +3,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint bench bench-sweep bench-data chaos outages offline ui constraints clean
+.PHONY: help run test soak check lint bench bench-sweep bench-data chaos outages offline ui constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,9 +21,12 @@ INSTALL := install --quiet --constraint constraints.txt --editable '.[dev]'
 run: .venv/.installed  ## run the digits experiment, from data to champion
 	$(BIN)/darkroom run digits
 
-test: .venv/.installed  ## run all tests
-	$(BIN)/python -m pytest -m alone
-	$(BIN)/python -m pytest -m "not alone" --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+test: .venv/.installed  ## run all tests but those of `make soak`
+	$(BIN)/python -m pytest -m "alone and not soak"
+	$(BIN)/python -m pytest -m "not alone and not soak" --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+soak: .venv/.installed  ## run the tests that take minutes: kills, outages, PostgreSQL, a schedule at work, Ray, no network
+	$(BIN)/python -m pytest -m soak
 
 check: lint  ## linters, type checker, import rules and unit tests
 	$(BIN)/python -m pytest tests/unit

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from benchmarks import chaos
@@ -19,6 +20,7 @@ EXPERIMENT = {
 }
 
 
+@pytest.mark.soak
 def test_a_pipeline_that_is_killed_at_any_moment_is_gone_on_with_by_the_same_command(tmp_path, repository):
     file = tmp_path / "killed.yaml"
     file.write_text(yaml.safe_dump(EXPERIMENT))

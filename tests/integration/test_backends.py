@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.soak
 TINY = {"name": "cnn", "family": "cnn_plain", "params": {"filters": [4], "convolutions": 1, "dense_units": [8]}}
 # Long enough for a server to go away in it.
 LONG = {"epochs": 400, "batch_size": 16, "learning_rate": 0.01, "early_stopping_patience": None}

@@ -45,6 +45,7 @@ def test_a_program_that_reaches_out_is_seen_and_gets_nowhere(offline, tmp_path):
     assert found == ["192.0.2.1:80"]
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("own_network")
 def test_run_sweep_promote_and_predict_reach_for_nothing_beyond_loopback(
     offline, tmp_path, new_home, pictures, write_experiment

@@ -277,6 +277,7 @@ def test_a_schedule_without_a_server_says_how_to_start_one(monkeypatch):
         check_server("schedule")
 
 
+@pytest.mark.soak
 def test_a_scheduled_experiment_runs_by_itself_then_finds_nothing_to_do_and_trains_again_on_new_images(
     nightly, client, mlflow_client, wait_until
 ):

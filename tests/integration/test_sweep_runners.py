@@ -119,7 +119,7 @@ def test_a_model_that_fails_in_a_process_is_named_and_the_others_are_as_if_train
     assert not list((home / "cache" / "training").glob("*.npz"))
 
 
-@pytest.mark.parametrize("runner", ["dask", "ray"])
+@pytest.mark.parametrize("runner", ["dask", pytest.param("ray", marks=pytest.mark.soak)])
 def test_trials_run_on_two_workers_at_once_and_models_come_out_as_here_and_nothing_is_left_or_printed(
     runner, tmp_path, darkroom, new_home, pictures, write_experiment, wait_until, local
 ):
