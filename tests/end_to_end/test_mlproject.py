@@ -60,7 +60,11 @@ def runs(database: Path) -> dict[str, tuple[str, str | None]]:
         return {name: (status, kind) for name, status, kind in connection.execute(statement, ("tiny_digits",))}
 
 
-EXPECTED = {"pipeline tiny_digits": ("FINISHED", "pipeline"), "svm": ("FINISHED", "train")}
+EXPECTED = {
+    "pipeline tiny_digits": ("FINISHED", "pipeline"),
+    "svm": ("FINISHED", "train"),
+    "promote svm": ("FINISHED", "promotion"),
+}
 
 
 def test_mlflow_run_ends_well_and_leaves_nothing_running(done):
