@@ -112,6 +112,7 @@ def check_places(settings: Settings) -> None:
     """
     check_space(settings.home)
     settings.cache.mkdir(parents=True, exist_ok=True)
+    tracking.owner()  # which tells other processes that half-written files may be this one's
     if settings.tracks_on_server:
         check_answers(
             f"{settings.tracking_uri.rstrip('/')}/health",
