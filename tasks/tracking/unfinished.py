@@ -87,22 +87,26 @@ def train_run(model: Model, compute: Compute, tags: RunTags, parent_run_id: str)
 
 
 def find_interrupted(tags: RunTags) -> str | None:
-    """The pipeline run to be gone on with: the latest of this configuration and code, unless it is FINISHED.
+    """The pipeline run to be gone on with: the latest of this configuration and code, unless one FINISHED since.
 
-    One below which nothing was begun is not worth it. The caller is alone at this configuration.
+    One below which nothing was begun is passed over. The caller is alone at this configuration.
 
     Args:
         tags: of the pipeline that begins.
     """
     same = {"kind": "pipeline", "experiment": tags.experiment, "config_digest": tags.config_digest}
     asked = " AND ".join(f"tags.`darkroom.{key}` = '{value}'" for key, value in same.items())
-    latest = next(_search(asked, tags.experiment), None)
-    if latest is None or latest.info.status not in {"FAILED", "KILLED"}:
-        return None
-    if latest.data.tags.get("darkroom.code_digest") != code_digest():
-        return None
-    run_id = str(latest.info.run_id)
-    return run_id if next(_search(f"tags.`mlflow.parentRunId` = '{run_id}'", tags.experiment), None) else None
+    for found in _search(asked, tags.experiment):
+        if found.info.status == "FINISHED" or found.data.tags.get("darkroom.code_digest") != code_digest():
+            return None
+        if found.info.status != "RUNNING" and _has_begun(found.info.run_id, tags.experiment):
+            return str(found.info.run_id)
+    return None
+
+
+def _has_begun(run_id: str, experiment: str) -> bool:
+    """Whether there is a run below a pipeline's."""
+    return next(_search(f"tags.`mlflow.parentRunId` = '{run_id}'", experiment), None) is not None
 
 
 def find_finished_model(pipeline_run_id: str, digest: str, tags: RunTags) -> TrainedModel | None:

@@ -162,7 +162,12 @@ def client(experiments_home: Path) -> Any:
         yield mlflow.MlflowClient(Settings().tracking_uri)
 
 
-@pytest.mark.parametrize("name", REDUCED)
+LONG = {"animals10", "cifar10", "pandas_bears"}  # half a minute and more, with many models of the families of others
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.soak] if name in LONG else []) for name in REDUCED]
+)
 def test_every_model_of_the_experiment_is_trained_evaluated_and_logged(name, run_reduced, client):
     result = run_reduced(name)
     assert not result.failures

@@ -107,6 +107,7 @@ def statuses_of(home: Path) -> dict[str, str]:
         return dict(connection.execute("SELECT name, status FROM runs").fetchall())
 
 
+@pytest.mark.soak
 def test_a_model_that_fails_in_a_process_is_named_and_the_others_are_as_if_trained_alone(here, local):
     finished, home = here.side_by_side, here.homes["side_by_side"]
     assert (finished.code, finished.answer["status"]) == (1, "failed_models")
@@ -119,7 +120,8 @@ def test_a_model_that_fails_in_a_process_is_named_and_the_others_are_as_if_train
     assert not list((home / "cache" / "training").glob("*.npz"))
 
 
-@pytest.mark.parametrize("runner", ["dask", pytest.param("ray", marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("runner", ["dask", "ray"])
 def test_trials_run_on_two_workers_at_once_and_models_come_out_as_here_and_nothing_is_left_or_printed(
     runner, tmp_path, darkroom, new_home, pictures, write_experiment, wait_until, local
 ):

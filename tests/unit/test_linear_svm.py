@@ -243,13 +243,13 @@ def test_more_images_pixels_or_classes_never_cost_less(images, pixels, component
 
 
 def test_warning_is_said_and_stays_with_the_run(monkeypatch):
-    from tasks.train import task
+    from tasks.train import training
 
     said, tags = [], {}
-    monkeypatch.setattr(task, "cost_warning", lambda *arguments: f"{arguments[1:]} cost much")
-    monkeypatch.setattr(task, "say", said.append)
+    monkeypatch.setattr(training, "cost_warning", lambda *arguments: f"{arguments[1:]} cost much")
+    monkeypatch.setattr(training, "say", said.append)
     monkeypatch.setattr(tracking, "set_tags", lambda run_id, new: tags.update({run_id: new}))
     images = SimpleNamespace(positions=lambda split: {"train": np.arange(5)}[split])
-    task._warn_of_cost("1", section(), images, SimpleNamespace(image_size=(8, 6), class_names=("a", "b")))
+    training._warn_of_cost("1", section(), images, SimpleNamespace(image_size=(8, 6), class_names=("a", "b")))
     assert said == ["Warning: (5, (8, 6, 3), 2) cost much"]
     assert tags == {"1": {"darkroom.warning": "(5, (8, 6, 3), 2) cost much"}}
