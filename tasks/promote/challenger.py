@@ -89,8 +89,13 @@ def _tell_choice(chosen: EvaluatedModel, best: EvaluatedModel) -> str:
     if chosen is best:
         return f"{best.name} is proposed, as it is the best, and none of the others is cheaper"
     told = [
-        f"{_cost(chosen, name):,.3g} {words} instead of {_cost(best, name):,.3g}"
+        f"{_in_digits(_cost(chosen, name))} {words} instead of {_in_digits(_cost(best, name))}"
         for name, words in (("parameters", "parameters"), ("model_bytes", "bytes"), (_TIME, "ms an image"))
         if _cost(chosen, name) < _cost(best, name) < math.inf
     ]
     return f"{chosen.name} is proposed, as it is the cheaper: {', '.join(told[:2])}"
+
+
+def _in_digits(value: float) -> str:
+    """Large numbers whole, small ones in three digits."""
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:.3g}"
