@@ -430,10 +430,12 @@ def ui(port: Annotated[int, typer.Option(help="on 127.0.0.1")] = 5000) -> None:
 
 def _answer(action: Callable[[], Answer], as_json: bool, debug: bool) -> None:
     """Run a command's action; its answer, or its error as a sentence, reaches the user in the form asked for."""
+    from tasks.interrupts import note_interrupts
     from tasks.progress import console, say
 
     console.quiet = as_json
     code = 0
+    note_interrupts()
     try:
         answer = action()
     except KeyboardInterrupt:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline_config.errors import DarkroomError
 from pipeline_config.experiment import Train
+from tasks.interrupts import raise_lost_interrupt
 from tasks.progress import Bar
 from tasks.train.checkpoint import Checkpoint, Progress
 from tasks.train.compiling import named
@@ -104,6 +105,7 @@ class Watch:
 
     def _end_step(self, batch: int, loss: float) -> None:
         self.shown.advance()
+        raise_lost_interrupt()
         _check_finite(self.name, "training", loss, f"step {batch + 1} of an epoch")
 
     def _end_epoch(self, logs: dict[str, float], seconds_apart: float = 0.0) -> None:
@@ -123,6 +125,7 @@ class Watch:
         self.model.stop_training = is_last
         if self.report:
             self._tell(self.report)
+        raise_lost_interrupt()  # for epochs of one piece, which have no steps to end
 
     def _tell(self, report: Report) -> None:
         """The seconds that it takes are none of the fitting."""
