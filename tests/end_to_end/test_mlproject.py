@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+pytestmark = pytest.mark.soak
 TINY = {
     "name": "tiny_digits",
     "dataset": {"source": "digits", "images_per_class": 60},

@@ -304,31 +304,37 @@ def filled(
         return found
 
 
+@pytest.mark.soak
 def test_a_disk_that_fills_up_in_mid_training_is_told_in_a_sentence(filled):
     assert filled.finished.code == 1
     assert filled.finished.answer["error"].startswith(f"DARKROOM_HOME={filled.home}: the disk is full; ")
 
 
+@pytest.mark.soak
 def test_a_disk_that_fills_up_prints_no_traceback(filled):
     assert "Traceback" not in filled.finished.stderr
     assert "[SQL:" not in filled.finished.stderr
 
 
+@pytest.mark.soak
 def test_a_disk_that_fills_up_leaves_no_run_open(filled):
     assert set(filled.statuses) >= {"pipeline filled", "cnn"}
     assert "RUNNING" not in filled.statuses.values(), filled.statuses
 
 
+@pytest.mark.soak
 def test_a_disk_that_fills_up_leaves_no_process_and_no_version(filled):
     assert filled.finished.left == ()
     assert filled.versions == []
 
 
+@pytest.mark.soak
 def test_the_runs_of_a_disk_that_fills_up_say_so_in_a_sentence(filled):
     assert filled.reasons
     assert [reason for reason in filled.reasons if "[SQL:" in reason or "disk is full" not in reason] == []
 
 
+@pytest.mark.soak
 def test_once_there_is_space_the_same_command_goes_on_with_the_run_that_the_full_disk_ended(filled):
     assert filled.again.code == 0, filled.again.answer
     assert [status for name, status in filled.afterwards if name == "pipeline filled"] == ["FINISHED"]

@@ -15,7 +15,10 @@ from pipeline_config.errors import GateRefused
 from pipeline_config.settings import Settings
 
 # A second test in this process that logs inputs: MLflow's registry of sources then knows the local one twice.
-pytestmark = pytest.mark.filterwarnings("ignore:The specified dataset source can be interpreted:UserWarning")
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.filterwarnings("ignore:The specified dataset source can be interpreted:UserWarning"),
+]
 
 CNN = {"family": "cnn_plain", "params": {"filters": [16, 32], "dense_units": [64]}}
 MODELS = [

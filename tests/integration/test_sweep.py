@@ -459,6 +459,7 @@ def end_at_once(tell: Any, job: Job) -> TrialFit:
     return TrialFit({"val_accuracy": [0.5], "val_loss": [0.7]}, metrics, Interval(accuracy - 0.1, accuracy + 0.1))
 
 
+@pytest.mark.soak
 def test_the_command_s_own_memory_does_not_grow_with_the_number_of_trials(
     tmp_path, darkroom_here, new_home, pictures, write_experiment
 ):

@@ -11,6 +11,7 @@ from pipeline_config.experiment import Model
 from tasks.serve.export import FORMATS, export_model
 from tasks.train.registry import build_model, checked_params, family_names
 
+pytestmark = pytest.mark.soak
 CLASSES = ("a", "b")
 NETWORKS = sorted(set(family_names()) - {"linear_svm"})
 

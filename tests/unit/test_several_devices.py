@@ -89,11 +89,13 @@ def trainings(tmp_path_factory, repository):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.soak
 def test_two_devices_share_every_batch_and_one_does_not(trainings):
     assert (trainings["one"]["replicas"], trainings["one"]["devices"]) == ([1], 1)
     assert (trainings["two"]["replicas"], trainings["two"]["devices"]) == ([2], 2)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("metric", ["train_loss", "val_loss"])
 def test_the_loss_falls_on_two_devices_as_on_one(trainings, metric):
     one, two = (trainings[name]["history"][metric] for name in ("one", "two"))
@@ -101,10 +103,12 @@ def test_the_loss_falls_on_two_devices_as_on_one(trainings, metric):
     assert metric == "val_loss" or two[-1] < 0.8 * two[0]
 
 
+@pytest.mark.soak
 def test_the_weights_that_are_saved_are_those_that_two_devices_trained(trainings):
     assert trainings["two"]["weights"] == pytest.approx(trainings["one"]["weights"], rel=1e-3)
 
 
+@pytest.mark.soak
 def test_a_training_on_two_devices_goes_on_where_it_was_interrupted(trainings):
     for metric in ("train_loss", "val_loss"):
         expected = trainings["two"]["history"][metric]
