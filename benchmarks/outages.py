@@ -76,8 +76,8 @@ def restart_postgresql(servers: Mapping[str, backends.Server], seconds: float) -
     _away(servers["postgres"], signal.SIGINT, seconds)
 
 
-def refuse_one_write(servers: Mapping[str, backends.Server], seconds: float) -> None:  # noqa: ARG001 - as the others
-    """The store of artifacts refuses the next upload."""
+def refuse_one_write(servers: Mapping[str, backends.Server], _: float) -> None:
+    """The store of artifacts refuses the next upload, which takes no time."""
     backends.refuse(servers["store"], 1)
 
 

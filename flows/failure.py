@@ -20,14 +20,14 @@ from tasks.reasons import reason
 from tasks.tracking import RunTags
 
 
-def tell_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 - Prefect's names
+def tell_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Hook of a flow run that failed, or whose process died; the worker calls it then."""
     because, experiment, run_id = _why(state), _name_of(flow_run.parameters), None
     try:
         reconcile_runs()
         run_id = _find_or_record(flow_run, experiment, because)
     except Exception as error:
-        say(f"warning: MLflow could not be told of the failure: {reason(error)}")
+        say(f"warning: MLflow could not be told that {flow.name} failed: {reason(error)}")
     tell(Notice(experiment, "failed", because, run_id=run_id, link=link_to(run_id)), str(flow_run.id))
 
 

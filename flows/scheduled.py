@@ -28,7 +28,7 @@ NOTHING_TO_DO = "Nothing to do"
 
 
 @flow(name="scheduled", flow_run_name="{experiment}", on_failure=[tell_failure], on_crashed=[tell_failure])
-def scheduled(experiment: str, overrides: list[str] = [], even_if_nothing_changed: bool = False) -> Any:  # noqa: B006
+def scheduled(experiment: str, overrides: tuple[str, ...] = (), even_if_nothing_changed: bool = False) -> Any:
     """Run an experiment from its data to the registry's decision, if anything changed since its last finished run.
 
     Data, configuration and code are held against the last finished run of this configuration.
@@ -45,7 +45,7 @@ def scheduled(experiment: str, overrides: list[str] = [], even_if_nothing_change
     missed = made_up_for(str(flow_run.id))
     if missed:
         return _skipped(missed)
-    config = load_checked(experiment, overrides)
+    config = load_checked(experiment, list(overrides))
     tags = RunTags(config.name, tracking.config_digest(config), flow_run.id)
     with _held(tags) as alone:
         if not alone:
@@ -55,7 +55,7 @@ def scheduled(experiment: str, overrides: list[str] = [], even_if_nothing_change
             say(sentence)
         changed = _look(config, tags, even_if_nothing_changed)
         if isinstance(changed, Changed):
-            return _train(experiment, overrides, config, changed)
+            return _train(experiment, list(overrides), config, changed)
         return changed
 
 

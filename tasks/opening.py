@@ -53,7 +53,7 @@ def read_file(path: str) -> bytes:
     Raises:
         OSError: it is none, cannot be read, or is larger than `MOST_BYTES`.
     """
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123 - on a pipe a reader would wait
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # on a pipe a reader would else wait
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
             raise OSError(errno.EINVAL, "not a file", path)

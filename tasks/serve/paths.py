@@ -25,7 +25,7 @@ def expand(named: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _expand(named: str) -> Iterator[tuple[str, str]]:
-    found = [named] if _exists(named) else sorted(glob.glob(named, recursive=True))  # noqa: PTH207 - may be absolute
+    found = [named] if _exists(named) else sorted(glob.glob(named, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
     if not found:
         yield named, "no file or folder has this name"
     for one in found:

@@ -8,8 +8,12 @@ import functools
 import socket
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline_config.settings import Settings
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 OWNER = "darkroom.owner"
 """Tag of a run in MLflow, and the beginning of one in Prefect: machine and lock file of the process that opened it."""
@@ -17,25 +21,20 @@ OWNER = "darkroom.owner"
 
 def owner() -> str:
     """This process, as the tag `OWNER` has it."""
-    return f"{socket.gethostname()}:{_lock_file(Settings().home)}"
+    return f"{socket.gethostname()}:{_hold(Settings().home).lock_file}"
 
 
 @functools.cache
-def _lock_file(home: Path) -> Path:
-    """A locked file of this process in a home."""
+def _hold(home: Path) -> "FileLock":
+    """The lock of this process in a home, held while the process lives; what ends in order leaves no file of it."""
     from filelock import FileLock
 
     path = home / "locks" / f"owner-{uuid.uuid4().hex}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     lock.acquire()
-    atexit.register(_give_up, lock, path)
-    return path
-
-
-def _give_up(lock: object, path: Path) -> None:  # noqa: ARG001 - the lock is held for as long as something holds it
-    """What ends in order leaves nothing open, and no file."""
-    path.unlink(missing_ok=True)
+    atexit.register(path.unlink, missing_ok=True)
+    return lock
 
 
 def has_ended(tag: str) -> bool:
@@ -56,7 +55,7 @@ def has_ended(tag: str) -> bool:
 
 def is_alone() -> bool:
     """Whether no other process is at work in this home; the lock files of those that are gone are removed."""
-    own = _lock_file(Settings().home)
+    own = Path(_hold(Settings().home).lock_file)
     others = [path for path in own.parent.glob("owner-*.lock") if path != own]
     gone = [path for path in others if has_ended(f"{socket.gethostname()}:{path}")]
     for path in gone:

@@ -14,6 +14,7 @@ from typing import Any
 import mlflow
 import numpy as np
 from mlflow.pyfunc import PythonModel
+from typing_extensions import override
 
 from tasks.answers import Answer
 from tasks.opening import Opened, check_bytes, open_image, open_pixels, why_not_opened
@@ -22,12 +23,13 @@ from tasks.serving import answer_batch
 from tasks.tracking.served import ServedModel, open_folder
 
 
-class Classifier(PythonModel):  # type: ignore[misc]
+class Classifier(PythonModel):  # type: ignore[misc]  # MLflow is untyped to us: its classes are Any
     """The model in this file's folder."""
 
     _skip_type_hint_validation = True  # else MLflow warns that these hints describe no request, as its signature does
 
-    def load_context(self, context: Any) -> None:  # noqa: ARG002 - MLflow calls it with this
+    @override
+    def load_context(self, context: Any) -> None:
         """Load it, without running code that its weights might carry, and ask it once.
 
         Else the first request would wait for TensorFlow and for the network's tracing, and several at once would do
@@ -38,7 +40,8 @@ class Classifier(PythonModel):  # type: ignore[misc]
         height, width = self._served.image_size
         self._answer([{"pixels": np.zeros((2 * height, 2 * width, 3))}])  # a size that takes resizing
 
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> list[Answer]:  # noqa: ARG002
+    @override
+    def predict(self, context: Any, model_input: Any, params: Any = None) -> list[Answer]:
         """A record an image: as of `describe`, with a `note` on what was wrong with it, or was done to it."""
         # Of records with other keys only MLflow leaves rows without columns.
         records = model_input.to_dict("records") or [{} for _ in range(len(model_input))]

@@ -37,7 +37,7 @@ def benchmarks() -> Iterator[SimpleNamespace]:
 @pytest.fixture(scope="module")
 def servers(benchmarks, tmp_path_factory) -> Iterator[dict[str, Any]]:
     if benchmarks.backends.find_postgresql() is None or not all(map(importlib.util.find_spec, ("moto", "psycopg2"))):
-        pytest.skip(f"no PostgreSQL, or no S3-compatible store, to run on; {benchmarks.backends.NEEDED}")
+        pytest.fail(f"no PostgreSQL, or no S3-compatible store, to run on; {benchmarks.backends.NEEDED}")
     with benchmarks.backends.all_servers(tmp_path_factory.mktemp("servers")) as servers:
         yield servers
 

@@ -61,7 +61,6 @@ def test_litert_answers_as_the_keras_model_and_tells_its_classes(served):
 
 
 def test_onnx_answers_as_the_keras_model_in_onnx_runtime(served, tmp_path):
-    pytest.importorskip("tf2onnx", reason="no ONNX; `pip install 'darkroom[onnx]'`")
     import onnxruntime
 
     from flows.export import export

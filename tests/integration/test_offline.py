@@ -24,7 +24,7 @@ def offline() -> ModuleType:
 @pytest.fixture
 def own_network(offline) -> None:
     if not offline.is_possible():
-        pytest.skip(offline.NEEDED)
+        pytest.fail(offline.NEEDED)
 
 
 def test_an_address_beyond_loopback_is_told_and_one_of_loopback_is_not(offline):
@@ -39,6 +39,7 @@ def test_an_address_beyond_loopback_is_told_and_one_of_loopback_is_not(offline):
     assert list(offline.reached_for(lines)) == ["192.0.2.1:443", "2001:db8::1:443", "127.0.0.53:53"]
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("own_network")
 def test_a_program_that_reaches_out_is_seen_and_gets_nowhere(offline, tmp_path):
     _, found = offline.watch([sys.executable, "-c", REACHES_OUT], tmp_path / "log", tmp_path / "home")

@@ -43,7 +43,7 @@ def nightly(home_folder, tmp_path_factory, pictures, write_experiment, darkroom,
 
 
 @pytest.fixture
-def client(nightly, on_prefect):  # noqa: ARG001
+def client():
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
@@ -57,6 +57,7 @@ def mlflow_client(nightly):
     return mlflow.MlflowClient(f"sqlite:///{nightly.home}/mlflow.db")
 
 
+@pytest.mark.usefixtures("on_prefect")
 def test_the_schedule_is_changed_by_the_same_command(nightly, client):
     deployment = client.read_deployment(nightly.answer["deployment_id"])
     (schedule,) = deployment.schedules
@@ -66,6 +67,7 @@ def test_the_schedule_is_changed_by_the_same_command(nightly, client):
     assert deployment.concurrency_options.collision_strategy == "CANCEL_NEW"
 
 
+@pytest.mark.usefixtures("on_prefect")
 def test_the_form_of_the_deployment_describes_typed_parameters(nightly, client):
     properties = client.read_deployment(nightly.answer["deployment_id"]).parameter_openapi_schema["properties"]
     assert {name: about["type"] for name, about in properties.items()} == {
@@ -168,6 +170,7 @@ def test_a_run_beside_another_of_the_same_experiment_is_skipped_with_a_sentence(
     assert not runs_by_kind(mlflow_client, "overlapping", "pipeline")
 
 
+@pytest.mark.usefixtures("on_prefect")
 def test_a_wrong_experiment_leaves_a_failed_run_that_says_why_and_the_webhook_is_told(
     nightly, client, mlflow_client, write_experiment, tmp_path, webhook
 ):
@@ -226,6 +229,7 @@ def test_what_changed_in_configuration_and_code_is_told_to_the_pipeline(nightly,
     assert [told["reason"] for told in webhook.told] == ["no more"]
 
 
+@pytest.mark.usefixtures("on_prefect")
 def test_missed_runs_are_made_up_for_by_one(client):
     from prefect.states import Running, Scheduled
 
@@ -278,6 +282,7 @@ def test_a_schedule_without_a_server_says_how_to_start_one(monkeypatch):
 
 
 @pytest.mark.soak
+@pytest.mark.usefixtures("on_prefect")
 def test_a_scheduled_experiment_runs_by_itself_then_finds_nothing_to_do_and_trains_again_on_new_images(
     nightly, client, mlflow_client, wait_until
 ):

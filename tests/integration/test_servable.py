@@ -348,10 +348,11 @@ def test_what_the_card_says_of_loading_the_model_works(trained, done, tmp_path, 
 
 
 @pytest.fixture
-def proposed_later(trained, done, darkroom_here):  # noqa: ARG001 - there is a champion by then
+def proposed_later(trained, darkroom_here):
     return lambda: darkroom_here("promote", trained.later["cnn"].run_id, "--json", home=trained.home)
 
 
+@pytest.mark.usefixtures("done")  # which leaves a champion
 def test_a_champion_of_other_rows_is_evaluated_again_on_those_that_it_has_not_learned_from(trained, proposed_later):
     from tasks import tracking
     from tasks.tracking.promotions import read_decision
@@ -369,6 +370,7 @@ def test_a_champion_of_other_rows_is_evaluated_again_on_those_that_it_has_not_le
     assert len(pd.read_parquet(file)) == 20
 
 
+@pytest.mark.usefixtures("done")  # which leaves a champion
 def test_a_champion_that_cannot_be_evaluated_again_is_not_replaced(trained, proposed_later):
     gone = trained.pictures.rename(trained.pictures.with_name("gone"))
     try:

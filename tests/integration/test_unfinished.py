@@ -35,8 +35,8 @@ def store(home: Path, new_home) -> SimpleNamespace:
 
 
 @pytest.fixture
-def above(store) -> Iterator[str]:  # noqa: ARG001 - which has the database
-    """A pipeline run that is going on."""
+def above() -> Iterator[str]:
+    """A pipeline run that is going on, in the database of `store`, which tests name first."""
     with tracking.run("pipeline", "pipeline interrupted", TAGS) as run_id:
         yield run_id
 
