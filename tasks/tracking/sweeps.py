@@ -3,18 +3,17 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tasks.tracking.runs import RunTags, end_run, reopened, run, set_tags
-from tasks.tracking.store import client, experiment_id, find_run
+from tasks.tracking.runs import RunTags, reopened, run, set_tags
+from tasks.tracking.store import client, experiment_id
 
 _STUDY = "darkroom.study"
-_PARENT = "mlflow.parentRunId"
 
 
 @contextmanager
 def sweep_run(study: str, name: str, tags: RunTags, parent_run_id: str) -> Iterator[str]:
     """The run of a study; of one that is gone on with, the run that it has, now below its new parent.
 
-    What processes left RUNNING there when they were killed is closed. The caller must be alone at the study.
+    What killed processes left RUNNING was closed before the pipeline began. The caller must be alone at the study.
 
     Args:
         study: its name.
@@ -31,21 +30,8 @@ def sweep_run(study: str, name: str, tags: RunTags, parent_run_id: str) -> Itera
             set_tags(run_id, {_STUDY: study})
             yield run_id
         return
-    run_id = found[0]
-    _close_interrupted(run_id, tags.experiment)
-    with reopened(run_id, {**tags.as_tags("sweep"), _PARENT: parent_run_id}):
+    with reopened(found[0], {**tags.as_tags("sweep"), "mlflow.parentRunId": parent_run_id}) as run_id:
         yield run_id
-
-
-def _close_interrupted(run_id: str, experiment: str) -> None:
-    """The trials that run; of a sweep that runs its pipeline too, which ended in the midst of it."""
-    for trial in _find(experiment, f"tags.`{_PARENT}` = '{run_id}' AND attributes.status = 'RUNNING'"):
-        end_run(trial, "KILLED", "interrupted")
-    sweep = find_run(run_id)
-    if sweep.info.status == "RUNNING":
-        pipeline = find_run(sweep.data.tags[_PARENT])
-        if pipeline.info.status == "RUNNING":
-            end_run(pipeline.info.run_id, "KILLED", "interrupted")
 
 
 def _find(experiment: str, condition: str) -> list[str]:
