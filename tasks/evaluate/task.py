@@ -1,7 +1,6 @@
 """Evaluate one trained model as a Prefect task."""
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -68,10 +67,7 @@ def evaluate_later(trained: TrainedModel, manifest: Manifest, elsewhere: Elsewhe
     """
     check_test_images(manifest)
     with TemporaryDirectory(dir=Settings().cache) as temporary:
-        test_rows = keep_test_rows(manifest, Path(temporary))
-        # Named by the test rows, since the pixels that the cache keeps for the whole set are others.
-        pictured = replace(manifest, path=test_rows, digest=manifest.test_digest)
-        evaluated = _evaluate(trained, manifest, pictured, elsewhere)
+        evaluated = _evaluate(trained, manifest, keep_test_rows(manifest, Path(temporary)), elsewhere)
     tracking.forget_failure(trained.run_id)
     return evaluated
 

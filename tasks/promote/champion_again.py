@@ -54,10 +54,8 @@ def _check_classes(served: ServedModel, manifest: Manifest) -> None:
 
 def _predict(served: ServedModel, manifest: Manifest) -> pd.DataFrame:
     with TemporaryDirectory(dir=Settings().cache) as temporary:
-        test_rows = keep_test_rows(manifest, Path(temporary))
-        # Named by the test rows, since the pixels that the cache keeps for the whole set are others.
-        tested = replace(manifest, path=test_rows, digest=manifest.test_digest, image_size=served.image_size)
-        return _ask(served, tested)
+        tested = keep_test_rows(manifest, Path(temporary))
+        return _ask(served, replace(tested, image_size=served.image_size))
 
 
 def _ask(served: ServedModel, tested: Manifest) -> pd.DataFrame:
