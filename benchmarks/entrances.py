@@ -20,9 +20,6 @@ from typing import Any
 _CODE = Path(__file__).resolve().parents[1]
 _NOT_OF_THE_MODEL = ("seconds", "images_per_second", "predict_ms", "memory", "model_bytes")
 _CALL = """
-from pipeline_config.settings import configure_environment
-
-configure_environment()  # before Prefect is imported, as the command does
 from flows.pipeline import pipeline
 
 pipeline({!r})
@@ -44,7 +41,6 @@ def main() -> int:
     }
     logged = {}
     for name, command in entrances.items():
-        (folder / name).mkdir()  # Prefect would not make the folder above its own
         _run(command, _environment(folder / name))
         logged[name] = _logged(folder / name)
     (folder / "deployment").mkdir()
@@ -56,7 +52,7 @@ def main() -> int:
 def _environment(home: Path, **more: str) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "MLFLOW_"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    own = {"DARKROOM_HOME": str(home), "PATH": path, "PYTHONPATH": str(_CODE), "PREFECT_HOME": str(home / "prefect")}
+    own = {"DARKROOM_HOME": str(home), "PATH": path, "PYTHONPATH": str(_CODE)}
     quiet = {"DO_NOT_TRACK": "true", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     return {**kept, **own, **quiet, **more}
 
@@ -73,7 +69,9 @@ def _run_deployment(experiment: str, home: Path) -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}/api"
-    environment = _environment(home, PREFECT_API_URL=url, PREFECT_WORKER_QUERY_SECONDS="1")
+    environment = _environment(
+        home, PREFECT_API_URL=url, PREFECT_HOME=str(home / "prefect"), PREFECT_WORKER_QUERY_SECONDS="1"
+    )
     with _started([*_python("prefect"), "server", "start", "--port", str(port), "--no-ui"], environment):
         _wait_for_server(url)
         _run([*_python("flows.cli"), "schedule", experiment, "--cron", "0 0 1 1 *"], environment)

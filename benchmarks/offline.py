@@ -36,8 +36,6 @@ _ADDRESS = re.compile(
 _COMMANDS = """
 import io, json, sys
 from contextlib import redirect_stdout
-from pipeline_config.settings import configure_environment
-configure_environment()
 from flows.cli import app
 best = ""
 for words in json.load(open(sys.argv[1])):

@@ -11,7 +11,7 @@ import typer
 
 from flows import cli_registry, cli_serving
 from flows.command import Answer, DebugOption, ExperimentArgument, JsonOption, SetOption, answer, open_store
-from pipeline_config.settings import Settings, configure_environment
+from pipeline_config.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -222,11 +222,5 @@ def ui(port: Annotated[int, typer.Option(help="on 127.0.0.1")] = 5000) -> None:
     os.execv(sys.executable, [*command, "--workers", "1"])
 
 
-def main() -> None:
-    """The command."""
-    configure_environment()
-    app()
-
-
 if __name__ == "__main__":
-    main()
+    app()

@@ -20,7 +20,7 @@ from flows.sweep import Swept, sweep, with_winner
 from flows.train import train
 from pipeline_config.errors import DarkroomError, Unreachable
 from pipeline_config.experiment import Experiment
-from pipeline_config.settings import Settings, configure_environment
+from pipeline_config.settings import Settings
 from tasks import tracking
 from tasks.compare.task import log_comparison
 from tasks.processes import open_nursery
@@ -97,7 +97,7 @@ def pipeline(
         DataError: the data failed validation; nothing was trained.
         ModelsFailed: some models failed; the others were trained, evaluated and considered for promotion.
     """
-    check_places(configure_environment())
+    check_places(Settings())
     config = load_checked(experiment, overrides or [], sweep_only)
     check_answerable(config.promotion, Settings())
     use_threads(config.execution.compute.threads)

@@ -17,7 +17,7 @@ from flows.notices import Notice, link_to, tell
 from flows.reconcile import mark_flow_run, marked_flows, reconcile_files, reconcile_runs
 from flows.start import check_places, load_checked, warm_up
 from pipeline_config.experiment import Experiment
-from pipeline_config.settings import Settings, configure_environment
+from pipeline_config.settings import Settings
 from tasks import tracking
 from tasks.progress import say
 from tasks.records import Changed
@@ -41,7 +41,7 @@ def scheduled(experiment: str, overrides: tuple[str, ...] = (), even_if_nothing_
     Raises:
         DarkroomError: as `pipeline`.
     """
-    check_places(configure_environment())
+    check_places(Settings())
     missed = made_up_for(str(flow_run.id))
     if missed:
         return _skipped(missed)

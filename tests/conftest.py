@@ -38,9 +38,6 @@ TELEMETRY_OFF = {
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 MAKE_DATABASES = """
-from pipeline_config.settings import configure_environment
-
-configure_environment()
 from flows.prefect_server import TemporaryServer
 from tasks import tracking
 
