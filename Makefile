@@ -3,7 +3,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak check lint bench bench-sweep bench-data chaos outages offline ui constraints clean
+.PHONY: help run test soak check lint bench bench-sweep bench-data chaos outages idle offline ui constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ chaos: .venv/.installed  ## kill -9 at random moments, and the same command agai
 
 outages: .venv/.installed  ## let servers go away in mid-run, and see what came of it; ARGS='--seconds 6'
 	$(BIN)/python -m benchmarks.outages $(ARGS)
+
+idle: .venv/.installed  ## scheduled runs with nothing to do: their time, and the worker's memory; ARGS='--runs 10'
+	$(BIN)/python -m benchmarks.idle $(ARGS)
 
 offline: .venv/.installed  ## prove that nothing leaves this machine: all commands, watched, without a network
 	$(BIN)/python -m benchmarks.offline $(ARGS)

@@ -11,10 +11,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from string import Template
@@ -22,72 +21,12 @@ from typing import Any
 
 import yaml
 
+from benchmarks.servers import Server, free_port, is_healthy
+
 _ROOT = Path(__file__).parents[1]
 _WRITTEN = {"POSTGRES_USER": "darkroom", "POSTGRES_PASSWORD": "", "STORE_USER": "darkroom", "STORE_PASSWORD": "none"}
 BUCKET = "darkroom"
 NEEDED = "PostgreSQL: apt-get install postgresql; and in Python what the extras dev, postgres and s3 name"
-
-
-class Server:
-    """A program that is started, stopped and started again, in a process group of its own.
-
-    Attributes:
-        url: of it.
-        asked: whether it answers.
-    """
-
-    def __init__(
-        self,
-        command: list[str],
-        url: str,
-        asked: Callable[[], bool],
-        log: Path,
-        variables: Mapping[str, str] | None = None,
-        user: str | None = None,
-    ) -> None:
-        self.url, self.asked, self._command, self._log, self._user = url, asked, command, log, user
-        self._variables = {**os.environ, **(variables or {})}
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Returns at once; `wait` until it answers."""
-        unprivileged: dict[str, Any] = {"user": self._user, "extra_groups": []} if self._user else {}
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command,
-                env=self._variables,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self._log.parent,
-                start_new_session=True,
-                **unprivileged,
-            )
-
-    def wait(self, seconds: float = 120) -> None:
-        """Until it answers.
-
-        Raises:
-            RuntimeError: it does not, or has ended; with the last lines of its log.
-        """
-        deadline = time.monotonic() + seconds
-        while not self.asked():
-            assert self._process is not None
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                lines = self._log.read_text(errors="replace")[-3_000:]
-                raise RuntimeError(f"{self.url}: expected an answer within {seconds:g} s; its log ends: {lines}")
-            time.sleep(0.1)
-
-    def stop(self, sent: signal.Signals = signal.SIGINT, seconds: float = 20) -> None:
-        """As an administrator stops it; what has not ended by then is killed."""
-        if self._process is None:
-            return
-        for one in (sent, signal.SIGKILL):
-            with suppress(ProcessLookupError):
-                (os.kill if one is signal.SIGINT else os.killpg)(self._process.pid, one)
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(seconds)
-        self._process = None
 
 
 def find_postgresql() -> Path | None:
@@ -103,7 +42,7 @@ def postgresql() -> Iterator[Server]:
     programs, user = find_postgresql(), "nobody" if os.geteuid() == 0 else None
     assert programs, NEEDED
     with tempfile.TemporaryDirectory(prefix="darkroom-postgresql-", ignore_cleanup_errors=True) as folder:
-        data, port = Path(folder, "data"), _free_port()
+        data, port = Path(folder, "data"), free_port()
         Path(folder).chmod(0o777)
         unprivileged: dict[str, Any] = {"user": user, "extra_groups": []} if user else {}
 
@@ -120,6 +59,7 @@ def postgresql() -> Iterator[Server]:
             f"127.0.0.1:{port}",
             lambda: subprocess.run([programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]).returncode == 0,
             Path(folder, "log"),
+            os.environ,
             user=user,
         )
         try:
@@ -135,14 +75,14 @@ def postgresql() -> Iterator[Server]:
 @contextmanager
 def object_store(folder: Path) -> Iterator[Server]:
     """A store with the bucket that `deploy/make_bucket.py` makes."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, str(Path(__file__).with_name("object_store.py")), str(port)]
     url = f"http://127.0.0.1:{port}"
-    server = Server(command, url, lambda: _takes_connections(port), folder / "store.log")
+    server = Server(command, url, lambda: _takes_connections(port), folder / "store.log", os.environ)
     try:
         server.start()
         server.wait()
-        environment = {**os.environ, **_environment("bucket", {"store:8333": f"127.0.0.1:{port}"})}
+        environment = _environment("bucket", {"store:8333": f"127.0.0.1:{port}"})
         subprocess.run([sys.executable, _ROOT / "deploy" / "make_bucket.py", BUCKET], env=environment, check=True)
         yield server
     finally:
@@ -158,21 +98,21 @@ def refuse(store: Server, writes: int) -> int:
 def mlflow_server(folder: Path, postgres: Server, store: Server) -> Server:
     """MLflow on both."""
     where = {"postgres:5432": postgres.url, "store:8333": store.url.removeprefix("http://")}
-    port = _free_port()
+    port = free_port()
     command = _command("mlflow", port)
     url = f"http://127.0.0.1:{port}"
     variables = _environment("mlflow", where)
-    return Server(command, url, lambda: _is_healthy(f"{url}/health"), folder / "mlflow.log", variables)
+    return Server(command, url, lambda: is_healthy(f"{url}/health"), folder / "mlflow.log", variables)
 
 
 def prefect_server(folder: Path, postgres: Server) -> Server:
     """Prefect on PostgreSQL; `url` is what PREFECT_API_URL takes."""
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     variables = _environment("prefect", {"postgres:5432": postgres.url, "127.0.0.1:4200": f"127.0.0.1:{port}"})
     variables["PREFECT_HOME"] = str(folder / "prefect")
     command = [*_command("prefect", port), "--no-ui"]
-    return Server(command, url, lambda: _is_healthy(f"{url}/health"), folder / "prefect.log", variables)
+    return Server(command, url, lambda: is_healthy(f"{url}/health"), folder / "prefect.log", variables)
 
 
 @contextmanager
@@ -203,27 +143,15 @@ def _command(name: str, port: int) -> list[str]:
 
 
 def _environment(name: str, where: Mapping[str, str]) -> dict[str, str]:
-    """Variables of a service, with addresses of services replaced by those on this machine."""
+    """This process's, and what a service has, with addresses of services replaced by those on this machine."""
     values = {**_WRITTEN, "BUCKET": BUCKET}
     variables = {key: Template(value).substitute(values) for key, value in _service(name)["environment"].items()}
     for address, here in where.items():
         variables = {key: value.replace(address, here) for key, value in variables.items()}
-    return variables
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return {**os.environ, **variables}
 
 
 def _takes_connections(port: int) -> bool:
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2):
         return True
-    return False
-
-
-def _is_healthy(url: str) -> bool:
-    with suppress(urllib.error.URLError, OSError), urllib.request.urlopen(url, timeout=2) as answer:
-        return bool(answer.status == 200)
     return False

@@ -6,16 +6,14 @@ Each has a home of its own. For one seed all must log the same runs with the sam
 for those of time and memory. Prints what differs, and exits with 1 where anything does.
 """
 
-import os
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from benchmarks.nights import night, own_environment
 
 _CODE = Path(__file__).resolve().parents[1]
 _NOT_OF_THE_MODEL = ("seconds", "images_per_second", "predict_ms", "memory", "model_bytes")
@@ -24,13 +22,11 @@ from flows.pipeline import pipeline
 
 pipeline({!r})
 """
-_PATIENCE = 900
 
 
 def main() -> int:
     """Run it through all of them; returns the exit code."""
     experiment = sys.argv[1] if len(sys.argv) > 1 else "digits"
-    folder = Path(tempfile.mkdtemp(prefix="darkroom-entrances-"))
     entrances = {
         "darkroom run": [sys.executable, "-m", "flows.cli", "run", experiment],
         "mlflow run": [
@@ -39,22 +35,11 @@ def main() -> int:
         ],
         "Python": [sys.executable, "-c", _CALL.format(experiment)],
     }
-    logged = {}
-    for name, command in entrances.items():
-        _run(command, _environment(folder / name))
-        logged[name] = _logged(folder / name)
-    (folder / "deployment").mkdir()
-    _run_deployment(experiment, folder / "deployment")
-    logged["deployment"] = _logged(folder / "deployment")
-    return _compare(logged)
-
-
-def _environment(home: Path, **more: str) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "MLFLOW_"))}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    own = {"DARKROOM_HOME": str(home), "PATH": path, "PYTHONPATH": str(_CODE)}
-    quiet = {"DO_NOT_TRACK": "true", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    return {**kept, **own, **quiet, **more}
+    with tempfile.TemporaryDirectory(prefix="darkroom-entrances-") as folder:
+        for name, command in entrances.items():
+            _run(command, own_environment(Path(folder, name)))
+        _run_deployment(experiment, Path(folder, "deployment"))
+        return _compare({name: _logged(Path(folder, name)) for name in (*entrances, "deployment")})
 
 
 def _run(command: list[str], environment: dict[str, str]) -> None:
@@ -64,54 +49,12 @@ def _run(command: list[str], environment: dict[str, str]) -> None:
 
 
 def _run_deployment(experiment: str, home: Path) -> None:
-    """By a server, a pool and a worker of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/api"
-    environment = _environment(
-        home, PREFECT_API_URL=url, PREFECT_HOME=str(home / "prefect"), PREFECT_WORKER_QUERY_SECONDS="1"
-    )
-    with _started([*_python("prefect"), "server", "start", "--port", str(port), "--no-ui"], environment):
-        _wait_for_server(url)
-        _run([*_python("flows.cli"), "schedule", experiment, "--cron", "0 0 1 1 *"], environment)
-        with _started([*_python("flows.cli"), "worker"], environment):
-            _run(
-                [*_python("prefect"), "deployment", "run", "--watch", f"scheduled/{_name_of(experiment)}"], environment
-            )
-
-
-def _python(module: str) -> list[str]:
-    return [sys.executable, "-m", module]
-
-
-def _name_of(experiment: str) -> str:
-    from pipeline_config.loading import load_experiment
-
-    return load_experiment(experiment).name
-
-
-def _wait_for_server(url: str) -> None:
-    import httpx
-
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{url}/health", timeout=2).is_success:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.2)
-    raise SystemExit(f"no server at {url}")
-
-
-@contextmanager
-def _started(command: list[str], environment: dict[str, str]) -> Iterator[None]:
-    process = subprocess.Popen(command, env=environment, stdout=sys.stderr)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(60)
+    began = time.perf_counter()
+    with night(experiment, home) as at:
+        found = at.run()
+    if found["state_type"] != "COMPLETED":
+        raise SystemExit(f"expected the deployment's run to complete; received {found['state']}")
+    print(f"deployment: {time.perf_counter() - began:.0f} s", flush=True)
 
 
 def _logged(home: Path) -> dict[str, Any]:

@@ -3,10 +3,11 @@
     make offline
     make offline ARGS='--experiment digits'
 
-Run, sweep, promote and predict go on in a network namespace that has loopback alone, below strace, which notes every
-address that any process of theirs connects or sends to: what would reach for the network fails, and is seen to have
-tried. Nothing is switched off for it: what is seen is what an installation does that nobody has configured. A question
-to a name server counts as well, on loopback too. Needs Linux, unshare and strace (apt-get install strace).
+Run, sweep, promote, predict and the demo go on in a network namespace that has loopback alone, below strace, which
+notes every address that any process of theirs connects or sends to: what would reach for the network fails, and is
+seen to have tried. Nothing is switched off for it: what is seen is what an installation does that nobody has
+configured. A question to a name server counts as well, on loopback too. Needs Linux, unshare and strace (apt-get
+install strace).
 """
 
 import argparse
@@ -26,6 +27,8 @@ from pathlib import Path
 
 import yaml
 
+from benchmarks.servers import free_port
+
 NEEDED = "expected unshare and strace, and the right to use both; apt-get install strace"
 _FOREIGN = ("DARKROOM_", "GX_", "KERAS_", "MLFLOW_", "PREFECT_", "GRADIO_", "HF_")
 _NOT_TRACKED = ("DO_NOT_TRACK", "CI")  # each switches some telemetry off
@@ -33,19 +36,6 @@ _CALLS = "connect,sendto,sendmsg,sendmmsg"
 _ADDRESS = re.compile(
     r"sa_family=AF_INET6?, sin6?_port=htons\((\d+)\).*?(?:inet_addr\(|inet_pton\(AF_INET6, )\"([^\"]+)\"",
 )
-_COMMANDS = """
-import io, json, sys
-from contextlib import redirect_stdout
-from flows.cli import app
-best = ""
-for words in json.load(open(sys.argv[1])):
-    with redirect_stdout(io.StringIO()) as told:
-        code = app([word.replace("BEST", best) for word in words], standalone_mode=False)
-    if code:
-        sys.exit(f"{words} ended with {code}: {told.getvalue()}")
-    if words[0] == "run":
-        best = json.loads(told.getvalue())["best"]["run_id"]
-"""
 _LOOPBACK_UP = struct.pack("16sH", b"lo", 0x1 | 0x40)  # IFF_UP, IFF_RUNNING
 _SIOCSIFFLAGS = 0x8914
 
@@ -66,7 +56,7 @@ def watch(command: list[str], log: Path, home: Path) -> tuple[int, list[str]]:
     """
     variables = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
     variables = {key: value for key, value in variables.items() if key not in _NOT_TRACKED}
-    inside = [sys.executable, str(Path(__file__)), "--inside", str(log), *command]
+    inside = [sys.executable, "-m", "benchmarks.offline", "--inside", str(log), *command]
     done = subprocess.run([*_own_network(), *inside], env={**variables, "DARKROOM_HOME": str(home)}, check=False)
     with log.open(errors="replace") as lines:
         return done.returncode, sorted(set(reached_for(lines)))
@@ -93,16 +83,14 @@ def _inside(log: str, *command: str) -> None:
 
 
 def run_commands(commands: list[list[str]], folder: Path, home: Path) -> tuple[int, list[str]]:
-    """`darkroom` with each of these words, one after the other in one process, which imports once.
-
-    `BEST` in them is the train run of the best model of the run before, which is asked for its answer by --json.
+    """`darkroom` with each of these words, as `watched.py` takes them.
 
     Returns:
         As `watch`.
     """
     asked = folder / "commands.json"
     asked.write_text(json.dumps(commands))
-    return watch([sys.executable, "-c", _COMMANDS, str(asked)], folder / "strace.log", home)
+    return watch([sys.executable, "-m", "benchmarks.watched", str(asked)], folder / "strace.log", home)
 
 
 def main() -> None:
@@ -128,7 +116,11 @@ def _whole(experiment: str, folder: Path) -> list[list[str]]:
     Image.new("RGB", (32, 32), "white").save(picture)
     section = {"model": "cnn", "space": {"train.learning_rate": [0.002, 0.001]}}
     sweep = ["--set", f"sweep={yaml.safe_dump(section, default_flow_style=True).strip()}", "--set", "train.epochs=4"]
-    return [["run", experiment, *sweep, "--json"], ["promote", "BEST"], ["predict", str(picture)]]
+    return [["run", experiment, *sweep, "--json"], ["promote", "BEST"], ["predict", str(picture)], _demo()]
+
+
+def _demo() -> list[str]:
+    return ["demo", "--port", str(free_port())]
 
 
 if __name__ == "__main__":

@@ -22,10 +22,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-if __package__:
-    from benchmarks import backends
-else:
-    import backends
+from benchmarks import backends
+from benchmarks.servers import Server
 
 _ALIKE = 1e-6  # of a metric: sums of floats in another order
 _MINUTES = 20
@@ -63,20 +61,20 @@ def _of_images(metric: str) -> bool:
     return metric.startswith(("test_", "chosen_"))
 
 
-Outage = Callable[[Mapping[str, backends.Server], float], None]
+Outage = Callable[[Mapping[str, Server], float], None]
 
 
-def stop_tracking(servers: Mapping[str, backends.Server], seconds: float) -> None:
+def stop_tracking(servers: Mapping[str, Server], seconds: float) -> None:
     """MLflow's server is away for so many seconds."""
     _away(servers["mlflow"], signal.SIGTERM, seconds)
 
 
-def restart_postgresql(servers: Mapping[str, backends.Server], seconds: float) -> None:
+def restart_postgresql(servers: Mapping[str, Server], seconds: float) -> None:
     """PostgreSQL is stopped, which ends every connection, and started again."""
     _away(servers["postgres"], signal.SIGINT, seconds)
 
 
-def refuse_one_write(servers: Mapping[str, backends.Server], _: float) -> None:
+def refuse_one_write(servers: Mapping[str, Server], _: float) -> None:
     """The store of artifacts refuses the next upload, which takes no time."""
     backends.refuse(servers["store"], 1)
 
@@ -88,7 +86,7 @@ OUTAGES: dict[str, Outage] = {
 }
 
 
-def _away(server: backends.Server, sent: signal.Signals, seconds: float) -> None:
+def _away(server: Server, sent: signal.Signals, seconds: float) -> None:
     server.stop(sent)
     time.sleep(seconds)
     server.start()
@@ -96,7 +94,7 @@ def _away(server: backends.Server, sent: signal.Signals, seconds: float) -> None
 
 
 @contextmanager
-def started(words: list[str], home: Path, servers: Mapping[str, backends.Server]) -> Iterator["subprocess.Popen[str]"]:
+def started(words: list[str], home: Path, servers: Mapping[str, Server]) -> Iterator["subprocess.Popen[str]"]:
     """The command on the servers; killed at the end of the block if it still runs."""
     variables = {
         "DARKROOM_HOME": str(home),
@@ -117,7 +115,7 @@ def run(
     name: str,
     words: list[str],
     home: Path,
-    servers: Mapping[str, backends.Server],
+    servers: Mapping[str, Server],
     *outages: Outage,
     seconds: float = 60.0,
 ) -> Outcome:
@@ -175,7 +173,7 @@ def runs_below(pipeline_run_id: str, tracking_uri: str) -> list[tuple[str, str]]
 
 
 def end_and_go_on(
-    name: str, words: list[str], home: Path, servers: Mapping[str, backends.Server], expected: Outcome
+    name: str, words: list[str], home: Path, servers: Mapping[str, Server], expected: Outcome
 ) -> list[Outcome]:
     """What goes away in mid-run comes back only when the command has ended; then the same command again."""
     take_away, bring_back = FOR_GOOD[name]
@@ -188,19 +186,19 @@ def end_and_go_on(
     return [failed, again]
 
 
-def _refuse_all(servers: Mapping[str, backends.Server]) -> None:
+def _refuse_all(servers: Mapping[str, Server]) -> None:
     backends.refuse(servers["store"], 10**6)
 
 
-def _refuse_none(servers: Mapping[str, backends.Server]) -> None:
+def _refuse_none(servers: Mapping[str, Server]) -> None:
     backends.refuse(servers["store"], 0)
 
 
-def _stop_tracking(servers: Mapping[str, backends.Server]) -> None:
+def _stop_tracking(servers: Mapping[str, Server]) -> None:
     servers["mlflow"].stop(signal.SIGTERM)
 
 
-def _start_tracking(servers: Mapping[str, backends.Server]) -> None:
+def _start_tracking(servers: Mapping[str, Server]) -> None:
     servers["mlflow"].start()
     servers["mlflow"].wait()
 

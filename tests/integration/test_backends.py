@@ -5,13 +5,13 @@ Everything of it runs here, and goes away in mid-run: the tracking server for 6 
 
 import importlib.util
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from benchmarks import backends, outages
 
 pytestmark = pytest.mark.soak
 TINY = {"name": "cnn", "family": "cnn_plain", "params": {"filters": [4], "convolutions": 1, "dense_units": [8]}}
@@ -20,25 +20,10 @@ LONG = {"epochs": 400, "batch_size": 16, "learning_rate": 0.01, "early_stopping_
 
 
 @pytest.fixture(scope="module")
-def benchmarks() -> Iterator[SimpleNamespace]:
-    """`benchmarks/backends.py` and `outages.py`, which are not installed with the rest."""
-    folder = Path(__file__).parents[2] / "benchmarks"
-    found = SimpleNamespace()
-    for name in ("backends", "outages"):
-        spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-        setattr(found, name, module)
-    yield found
-    del sys.modules["backends"], sys.modules["outages"]
-
-
-@pytest.fixture(scope="module")
-def servers(benchmarks, tmp_path_factory) -> Iterator[dict[str, Any]]:
-    if benchmarks.backends.find_postgresql() is None or not all(map(importlib.util.find_spec, ("moto", "psycopg2"))):
-        pytest.fail(f"no PostgreSQL, or no S3-compatible store, to run on; {benchmarks.backends.NEEDED}")
-    with benchmarks.backends.all_servers(tmp_path_factory.mktemp("servers")) as servers:
+def servers(tmp_path_factory) -> Iterator[dict[str, Any]]:
+    if backends.find_postgresql() is None or not all(map(importlib.util.find_spec, ("moto", "psycopg2"))):
+        pytest.fail(f"no PostgreSQL, or no S3-compatible store, to run on; {backends.NEEDED}")
+    with backends.all_servers(tmp_path_factory.mktemp("servers")) as servers:
         yield servers
 
 
@@ -50,8 +35,8 @@ def words(tmp_path_factory, pictures, write_experiment) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(benchmarks, servers, words, tmp_path_factory) -> Any:
-    outcome = benchmarks.outages.run("undisturbed", words, tmp_path_factory.mktemp("home"), servers)
+def undisturbed(servers, words, tmp_path_factory) -> Any:
+    outcome = outages.run("undisturbed", words, tmp_path_factory.mktemp("home"), servers)
     assert outcome.code == 0, outcome.stderr
     return outcome
 
@@ -70,8 +55,8 @@ def query(servers: dict[str, Any], programs: Path, database: str, statement: str
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
-def test_runs_and_flows_are_in_postgresql(benchmarks, servers, undisturbed):
-    programs = benchmarks.backends.find_postgresql()
+def test_runs_and_flows_are_in_postgresql(servers, undisturbed):
+    programs = backends.find_postgresql()
     statement = "SELECT name FROM runs WHERE status = 'FINISHED' ORDER BY name"
     names = query(servers, programs, "mlflow", statement)
     assert set(names) == {"cnn", "pipeline served", f"promote {undisturbed.answer['best']['name']}"}
@@ -107,8 +92,7 @@ def test_a_service_reaches_mlflow_by_its_name(servers):
     assert answered["elsewhere.example"].status_code == 403
 
 
-def test_servers_that_go_away_in_mid_run_cost_nothing_but_time(benchmarks, servers, undisturbed, words, tmp_path):
-    outages = benchmarks.outages
+def test_servers_that_go_away_in_mid_run_cost_nothing_but_time(servers, undisturbed, words, tmp_path):
     away = [
         outages.refuse_one_write,
         outages.stop_tracking,
@@ -116,4 +100,4 @@ def test_servers_that_go_away_in_mid_run_cost_nothing_but_time(benchmarks, serve
     ]
     found = outages.run("disturbed", words, tmp_path / "home", servers, *away, seconds=6)
     assert list(outages.compare(found, undisturbed, servers["mlflow"].url)) == []
-    assert benchmarks.backends.refuse(servers["store"], 0) == 0, "expected the store to have refused a write"
+    assert backends.refuse(servers["store"], 0) == 0, "expected the store to have refused a write"

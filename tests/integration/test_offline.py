@@ -1,33 +1,22 @@
 """Nothing leaves the machine: whole commands in a network of their own, watched by strace."""
 
-import importlib.util
 import sys
-from pathlib import Path
-from types import ModuleType
 
 import pytest
+
+from benchmarks import offline
 
 TINY = {"name": "cnn", "family": "cnn_plain", "params": {"filters": [4], "convolutions": 1, "dense_units": [8]}}
 REACHES_OUT = "import socket; socket.socket().connect_ex(('192.0.2.1', 80))"  # an address that belongs to nobody
 
 
-@pytest.fixture(scope="module")
-def offline() -> ModuleType:
-    """`benchmarks/offline.py`, which is not installed with the rest."""
-    path = Path(__file__).parents[2] / "benchmarks" / "offline.py"
-    spec = importlib.util.spec_from_file_location("offline", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def own_network(offline) -> None:
+def own_network() -> None:
     if not offline.is_possible():
         pytest.fail(offline.NEEDED)
 
 
-def test_an_address_beyond_loopback_is_told_and_one_of_loopback_is_not(offline):
+def test_an_address_beyond_loopback_is_told_and_one_of_loopback_is_not():
     lines = [
         '7 connect(5, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.1")}, 16) = -1 ENETUNREACH',
         "7 connect(5, {sa_family=AF_INET6, sin6_port=htons(443), sin6_flowinfo=htonl(0), inet_pton(AF_INET6, "
@@ -41,19 +30,20 @@ def test_an_address_beyond_loopback_is_told_and_one_of_loopback_is_not(offline):
 
 @pytest.mark.soak
 @pytest.mark.usefixtures("own_network")
-def test_a_program_that_reaches_out_is_seen_and_gets_nowhere(offline, tmp_path):
+def test_a_program_that_reaches_out_is_seen_and_gets_nowhere(tmp_path):
     _, found = offline.watch([sys.executable, "-c", REACHES_OUT], tmp_path / "log", tmp_path / "home")
     assert found == ["192.0.2.1:80"]
 
 
 @pytest.mark.soak
 @pytest.mark.usefixtures("own_network")
-def test_run_sweep_promote_and_predict_reach_for_nothing_beyond_loopback(
-    offline, tmp_path, new_home, pictures, write_experiment
+def test_run_sweep_promote_predict_and_the_demo_reach_for_nothing_beyond_loopback(
+    tmp_path, new_home, pictures, write_experiment, free_port
 ):
     sweep = {"model": "cnn", "space": {"train.learning_rate": [0.01, 0.003]}}
     experiment = write_experiment(tmp_path / "private.yaml", pictures, models=[TINY], sweep=sweep)
     picture = next(pictures.glob("red/*.png"))
     commands = [["run", str(experiment), "--json"], ["promote", "BEST"], ["predict", str(picture)]]
+    commands.append(["demo", "--port", str(free_port())])
     code, found = offline.run_commands(commands, tmp_path, new_home(tmp_path / "home"))
     assert (code, found) == (0, [])
