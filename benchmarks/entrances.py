@@ -51,9 +51,9 @@ def _run(command: list[str], environment: dict[str, str]) -> None:
 def _run_deployment(experiment: str, home: Path) -> None:
     began = time.perf_counter()
     with night(experiment, home) as at:
-        found = at.run()
-    if found["state_type"] != "COMPLETED":
-        raise SystemExit(f"expected the deployment's run to complete; received {found['state']}")
+        found = at.wait(at.ask())
+    if not found.state or not found.state.is_completed():
+        raise SystemExit(f"expected the deployment's run to complete; received {found.state}")
     print(f"deployment: {time.perf_counter() - began:.0f} s", flush=True)
 
 

@@ -9,12 +9,11 @@ and of the server's, read when a run has ended, without the process of the run.
 
 import argparse
 import tempfile
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
+from prefect.client.schemas import FlowRun
 from scipy.stats import theilslopes
 
 from benchmarks.nights import Night, night
@@ -44,20 +43,20 @@ def main() -> None:
     show("idle", rows, f"{options.runs} runs of {options.experiment} with nothing to do")
 
 
-def _run(at: Night, expected: str) -> dict[str, Any]:
-    found = at.run()
-    if found["state_name"] != expected:
-        raise SystemExit(
-            f"expected a run to end as {expected}; received {found['state_name']}: {found['state']['message']}"
-        )
+def _run(at: Night, expected: str) -> FlowRun:
+    found = at.wait(at.ask())
+    if not found.state or found.state.name != expected:
+        raise SystemExit(f"expected a run to end as {expected}; received {found.state}")
     return found
 
 
 def _idle_run(at: Night) -> tuple[float, float, float]:
     """Seconds, and the worker's and the server's megabytes after it."""
     found = _run(at, "Nothing to do")
-    took = datetime.fromisoformat(found["end_time"]) - datetime.fromisoformat(found["created"])
-    return took.total_seconds(), _megabytes(at.worker.pid), _megabytes(*_tree(at.server.pid))
+    assert found.end_time
+    assert found.created
+    took = (found.end_time - found.created).total_seconds()
+    return took, _megabytes(at.worker.pid), _megabytes(*_tree(at.server.pid))
 
 
 def _tree(pid: int) -> list[int]:

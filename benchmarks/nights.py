@@ -10,14 +10,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas import FlowRun, State
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from benchmarks.servers import Server, free_port, is_healthy
+from flows.schedule import POOL
 
 _CODE = Path(__file__).resolve().parents[1]
 _FOREIGN = ("DARKROOM_", "MLFLOW_", "PREFECT_")
-_FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 _PATIENCE = 1_200  # seconds for a run
 
 
@@ -32,23 +36,40 @@ class Night:
 
     server: Server
     worker: Server
-    deployment_id: str
+    deployment_id: UUID
 
-    def run(self) -> dict[str, Any]:
-        """Ask for a run, and wait for its end; the flow run as Prefect tells it.
+    def ask(self) -> UUID:
+        """Ask for a run; its id."""
+        with self._client() as client:
+            return client.create_flow_run_from_deployment(self.deployment_id).id
+
+    def ended(self, run: UUID) -> State | None:
+        """The state that a run has ended in; None before."""
+        state = self._read(run).state
+        return state if state and state.is_final() else None
+
+    def wait(self, run: UUID) -> FlowRun:
+        """Until a run has ended.
 
         Raises:
             TimeoutError: it does not end within twenty minutes.
         """
-        asked = httpx.post(f"{self.server.url}/deployments/{self.deployment_id}/create_flow_run", json={}, timeout=60)
-        address = f"{self.server.url}/flow_runs/{asked.raise_for_status().json()['id']}"
         deadline = time.monotonic() + _PATIENCE
-        while time.monotonic() < deadline:
-            found: dict[str, Any] = httpx.get(address, timeout=60).raise_for_status().json()
-            if found["state_type"] in _FINAL:
-                return found
+        while not self.ended(run):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"expected run {run} to end within {_PATIENCE} s; received {self._read(run).state}")
             time.sleep(0.1)
-        raise TimeoutError(f"expected {address} to end within {_PATIENCE} s; its state is {found['state_name']}")
+        return self._read(run)
+
+    def _read(self, run: UUID) -> FlowRun:
+        with self._client() as client:
+            return client.read_flow_run(run)
+
+    @contextmanager
+    def _client(self) -> Iterator[SyncPrefectClient]:
+        """Prefect's own, which asks again when the server is busy."""
+        with temporary_settings({PREFECT_API_URL: self.server.url}), get_client(sync_client=True) as client:
+            yield client
 
 
 def own_environment(home: Path, **more: str) -> dict[str, str]:
@@ -78,14 +99,14 @@ def night(experiment: str, home: Path) -> Iterator[Night]:
         told = _answer([*words, "schedule", experiment, "--cron", "0 0 1 1 *", "--json"], own)
         worker.start()
         worker.wait()
-        yield Night(server, worker, told["deployment_id"])
+        yield Night(server, worker, UUID(told["deployment_id"]))
     finally:
         worker.stop()
         server.stop()
 
 
 def _has_worker(url: str) -> bool:
-    found = httpx.post(f"{url}/work_pools/darkroom/workers/filter", json={}, timeout=10)
+    found = httpx.post(f"{url}/work_pools/{POOL}/workers/filter", json={}, timeout=10)
     return found.is_success and any(worker["status"] == "ONLINE" for worker in found.json())
 
 

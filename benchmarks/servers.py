@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 
 class Server:
     """A program that is started, stopped and started again, in a process group of its own.
@@ -79,6 +81,18 @@ class Server:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(seconds)
         self._process = None
+
+    def kill(self, with_children: bool) -> None:
+        """kill -9 of the program alone, or of all that it has started as well."""
+        assert self._process is not None
+        below = psutil.Process(self._process.pid).children(recursive=True) if with_children else []
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+        for process in below:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(below)
 
 
 def free_port() -> int:
