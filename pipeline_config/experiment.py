@@ -187,6 +187,9 @@ class Train(Section):
     bias_rate: float = Field(
         1.0, gt=0, description="learning rate of batch normalisation's offsets, in times of all others'"
     )
+    lookahead: bool = Field(
+        False, description="every five steps the weights return part of the way to their slow average"
+    )
     stages: tuple[Stage, ...] = Field(
         (), description="one after the other, instead of epochs and learning_rate; for families with a backbone"
     )

@@ -17,6 +17,7 @@ from tasks.train.feature_cache import FeatureCache
 from tasks.train.features import Parts, bytes_of_features, is_frozen, open_features, split_network
 from tasks.train.freezing import set_trainable
 from tasks.train.head_fit import fit_head
+from tasks.train.lookahead import Lookahead
 from tasks.train.targets import class_weights, training_data, validation_data
 from tasks.train.watching import Report, Watch, is_done, lowest
 
@@ -135,7 +136,8 @@ class _Training:
                     _begin(progress, trainee)
                 assert trainee is not None
                 about = (progress, stages[number], steps, self.name, shown, self.checkpoint, self.report)
-                watch = Watch(trainee.model, trainee.kept, *about)
+                average = Lookahead(trainee.model, steps) if self.train.lookahead else None
+                watch = Watch(trainee.model, trainee.kept, *about, average)
                 self._fit_stage(trainee, stages[number], progress, watch)
             shown.shrink_to_done()
         chosen = lowest(progress.history["val_loss"]) + 1 if train.early_stopping_patience else progress.epochs
@@ -168,6 +170,12 @@ class _Training:
     def _parts(self, stage: Train) -> Parts | None:
         """Of the network, where the stage is fitted on features; else why it is not."""
         if self.features is None or not is_frozen(self.network):
+            return None
+        if stage.lookahead:
+            say(
+                f"{self.name}: the backbone is frozen, but with train.lookahead the images go through it in every "
+                "epoch; without it each would once"
+            )
             return None
         if stage.augmentation and not stage.augmented_copies:
             say(_cost_of_augmentation(self.name, stage, len(self.images.positions("train"))))

@@ -14,9 +14,9 @@ from pipeline_config.experiment import Train
 _START, _END, _RISING = 1 / 25, 1e-4 / 25, 0.3
 
 # Of the triangle, as in airbench94 (Jordan 2024, arXiv:2404.00498, in the published code): share of the whole rate at
-# the first step, and of the steps until the peak. There it ends at 0.07, with weights averaged at the end; here, where
-# none are averaged, at 0.
-_FOOT, _PEAK = 0.2, 0.23
+# the first step, of the steps until the peak, and of the rate at the end, where `lookahead` averages the weights as
+# there. Where nothing averages them the rate falls to 0.
+_FOOT, _PEAK, _AVERAGED_END = 0.2, 0.23, 0.07
 
 _REDUCTION = 0.2  # of a rate at a plateau; Keras's documentation uses it in its example
 
@@ -40,7 +40,7 @@ def _share(train: Train, step: int, steps_per_epoch: int, val_losses: Sequence[f
     if train.schedule == "one_cycle":
         return _one_cycle(step / last)
     if train.schedule == "triangular":
-        return _triangular(step / last)
+        return _triangular(step / last, _AVERAGED_END if train.lookahead else 0.0)
     if train.schedule == "reduce_on_plateau":
         return _REDUCTION ** plateaus(val_losses, train.plateau_patience)
     return 1.0
@@ -59,11 +59,11 @@ def _one_cycle(done: float) -> float:
     return _half_wave((done - _RISING) / (1 - _RISING), 1.0, _END)
 
 
-def _triangular(done: float) -> float:
-    """Straight up to the peak, straight down to 0."""
+def _triangular(done: float, end: float) -> float:
+    """Straight up to the peak, straight down to the end."""
     if done < _PEAK:
         return _FOOT + (1.0 - _FOOT) * done / _PEAK
-    return (1.0 - done) / (1 - _PEAK)
+    return end + (1.0 - end) * (1.0 - done) / (1 - _PEAK)
 
 
 def _half_wave(done: float, start: float, end: float) -> float:

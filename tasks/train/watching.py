@@ -12,6 +12,7 @@ from tasks.interrupts import raise_lost_interrupt
 from tasks.progress import Bar
 from tasks.train.checkpoint import Checkpoint, Progress
 from tasks.train.compiling import named
+from tasks.train.lookahead import Lookahead
 from tasks.train.schedules import learning_rate
 
 Report = Callable[[Progress], None]
@@ -48,6 +49,7 @@ class Watch:
         checkpoint: written after every epoch, or None; of epochs of one piece, which are short, not after each, but
             after the last.
         report: told of every epoch, or None.
+        lookahead: the weights' slow average, or None.
         rate: learning rate of the last step.
         started: when the epoch began.
         written: when the checkpoint was.
@@ -62,6 +64,7 @@ class Watch:
     shown: Bar
     checkpoint: Checkpoint | None
     report: Report | None = None
+    lookahead: Lookahead | None = None
     rate: float = math.nan
     started: float = field(default_factory=time.perf_counter)
     written: float = -math.inf
@@ -95,8 +98,11 @@ class Watch:
         self._end_epoch(named(logs), seconds_apart=_SECONDS_APART)
 
     def _rate(self, batch: int) -> float:
-        losses = self.progress.stage_losses
-        return learning_rate(self.stage, len(losses) * self.steps + batch, self.steps, losses)
+        return learning_rate(self.stage, self._steps_done(batch), self.steps, self.progress.stage_losses)
+
+    def _steps_done(self, batch: int) -> int:
+        """Of the stage, before this batch of the coming epoch."""
+        return len(self.progress.stage_losses) * self.steps + batch
 
     def _begin_step(self, batch: int) -> None:
         rate = self._rate(batch)
@@ -106,6 +112,8 @@ class Watch:
     def _end_step(self, batch: int, loss: float) -> None:
         self.shown.advance()
         raise_lost_interrupt()
+        if self.lookahead:
+            self.lookahead.after_step(batch, self._steps_done(batch) / (self.steps * self.stage.epochs))
         _check_finite(self.name, "training", loss, f"step {batch + 1} of an epoch")
 
     def _end_epoch(self, logs: dict[str, float], seconds_apart: float = 0.0) -> None:

@@ -21,7 +21,7 @@ from tasks.train.registry import build_model
 
 SHAPE = (8, 8, 3)
 CNN = {"family": "cnn_batchnorm", "params": {"filters": [4], "convolutions": 1, "dense_units": [8]}}
-# All that could begin anew: shuffling, dropout, augmentation, Adam, a rate that falls at plateaus, early stopping.
+# All that could begin anew: shuffling, dropout, augmentation, Adam, averages, a rate that falls, early stopping.
 TRAIN = {
     "epochs": 9,
     "batch_size": 8,
@@ -30,6 +30,7 @@ TRAIN = {
     "schedule": "reduce_on_plateau",
     "plateau_patience": 1,
     "early_stopping_patience": 4,
+    "lookahead": True,
     "augmentation": {"rotation": 30, "horizontal_flip": True},
 }
 

@@ -33,6 +33,11 @@ def test_triangular_rises_from_a_fifth_for_23_hundredths_and_falls_in_a_straight
     assert rate(step, schedule="triangular") == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("step", "expected"), [(0, 0.002), (4.6, 0.01), (12.3, 0.00535), (20, 0.0007)])
+def test_triangular_ends_as_published_where_weights_are_averaged(step, expected):
+    assert rate(step, schedule="triangular", lookahead=True) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(
     ("losses", "reductions"),
     [([], 0), ([3, 2, 1], 0), ([1, 2, 2], 1), ([1, 1, 1], 1), ([1, 2, 2, 2, 2], 2), ([1, 2, 0.5, 2, 0.5], 1)],
