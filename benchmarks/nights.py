@@ -45,7 +45,8 @@ class Night:
 
     def ended(self, run: UUID) -> State | None:
         """The state that a run has ended in; None before."""
-        state = self._read(run).state
+        with self._client() as client:
+            state = client.read_flow_run(run).state
         return state if state and state.is_final() else None
 
     def wait(self, run: UUID) -> FlowRun:
@@ -55,15 +56,14 @@ class Night:
             TimeoutError: it does not end within twenty minutes.
         """
         deadline = time.monotonic() + _PATIENCE
-        while not self.ended(run):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"expected run {run} to end within {_PATIENCE} s; received {self._read(run).state}")
-            time.sleep(0.1)
-        return self._read(run)
-
-    def _read(self, run: UUID) -> FlowRun:
         with self._client() as client:
-            return client.read_flow_run(run)
+            while True:
+                found = client.read_flow_run(run)
+                if found.state and found.state.is_final():
+                    return found
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"expected run {run} to end within {_PATIENCE} s; received {found.state}")
+                time.sleep(0.1)
 
     @contextmanager
     def _client(self) -> Iterator[SyncPrefectClient]:
