@@ -63,7 +63,7 @@ class Kill:
         since: `start` of the command, most of which is imports, or `pipeline`: the moment at which its run is there.
         stage: the last thing that MLflow knew of by then.
         finished: models whose training had ended.
-        ended: the command had come to its end before.
+        ended: the pipeline had come to its end before; the same command would begin another.
         problems: sentences; empty where all is as it has to be.
         seconds: of the second start; 0 where it was killed as well.
     """
@@ -154,8 +154,8 @@ def _kill(words: list[str], home: Path, kill: Kill) -> Outcome:
         while kill.since == "pipeline" and not _query(home / "mlflow.db", _LATEST) and process.poll() is None:
             time.sleep(0.02)
         below = _wait(process, kill.at)
-        kill.ended = process.poll() is not None
         process.send_signal(signal.SIGKILL)
+    kill.ended = bool(_query(home / "mlflow.db", _DURATION))
     _, alive = psutil.wait_procs(below, timeout=_SECONDS_TO_END)
     kill.problems += [f"process left: {' '.join(one.cmdline())[:80]}" for one in alive if one.is_running()]
     before = outcome(home)
@@ -164,11 +164,10 @@ def _kill(words: list[str], home: Path, kill: Kill) -> Outcome:
 
 
 def _go_on(words: list[str], home: Path, kill: Kill, before: Outcome, expected: Outcome) -> None:
-    """The same command again, unless the one before came to its end, and whether all is as it has to be."""
+    """The same command again, and whether all is as it has to be; where the pipeline had ended, order alone is made."""
     started = time.perf_counter()
     try:
-        if not kill.ended:
-            _finish(words, home)
+        _finish(["reconcile", "--json"] if kill.ended else words, home)
     except SystemExit as error:
         kill.problems.append(str(error))
     kill.seconds = time.perf_counter() - started
@@ -220,7 +219,7 @@ _METRICS = """SELECT key, value FROM latest_metrics WHERE run_uuid = ? AND (key 
 _CHAMPION = """SELECT runs.name FROM registered_model_aliases AS alias
  JOIN model_versions AS version ON version.name = alias.name AND version.version = alias.version
  JOIN runs ON runs.run_uuid = version.run_id WHERE alias.alias = 'champion'"""
-_DURATION = "SELECT end_time - start_time FROM runs WHERE name LIKE 'pipeline %'"
+_DURATION = "SELECT end_time - start_time FROM runs WHERE name LIKE 'pipeline %' AND status = 'FINISHED'"
 _RUNNING = "SELECT name FROM runs WHERE status = 'RUNNING'"
 _FLOWS_RUNNING = f"SELECT name FROM flow_run WHERE state_type IN {_OPEN}"
 _LATEST = "SELECT name, status FROM runs ORDER BY start_time DESC LIMIT 1"
