@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 
 from prefect import flow
@@ -29,6 +29,11 @@ from tasks.reasons import ends_all, reason
 from tasks.records import Changed, Decision, EvaluatedModel, Manifest
 from tasks.tracking import RunTags
 from tasks.train.compute.threads import use_threads
+
+# Prefect makes its own folder in the home, but not the one above it: a call from Python would wait for a server that
+# cannot start. A home that cannot be made is left to the first who needs it and has words for it.
+with suppress(OSError):
+    Settings().home.mkdir(parents=True, exist_ok=True)
 
 
 @dataclass(frozen=True)

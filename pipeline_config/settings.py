@@ -118,12 +118,7 @@ def configure_environment() -> Settings:
     settings = Settings()
     for name, value in {**DEFAULTS, **(ON_PREFECT_SERVER if settings.prefect_server else {})}.items():
         os.environ.setdefault(name, value)
-    if "PREFECT_HOME" not in os.environ:
-        os.environ["PREFECT_HOME"] = str(settings.home / "prefect")
-        # Prefect makes its own folder, but not the one above it, and would wait for a server that cannot start.
-        # Where it cannot be made, the first who needs the home has words for it.
-        with contextlib.suppress(OSError):
-            settings.home.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))
     return settings
 
 

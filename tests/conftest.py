@@ -74,11 +74,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(restore)
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than cores, since tests wait for servers and other processes for a third of their time."""
-    return (os.cpu_count() or 1) + 1
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What uses the timed run has the machine to itself."""
     for item in items:

@@ -105,7 +105,7 @@ def _make_step(model: Any, spectra: Any, filters: Sequence[int], size: tuple[int
         optimizer.apply(tape.gradient(loss, [spectra.value]), [spectra])
         return excitement
 
-    compiled: Callable[[np.int32], Any] = tf.function(step)
+    compiled: Callable[[np.int32], Any] = tf.function(step, autograph=False)
     return compiled
 
 

@@ -29,7 +29,7 @@ class Lookahead:
 
         self._steps_per_epoch = steps_per_epoch
         self._since = 0
-        self._return = tf.function(_return)
+        self._return = tf.function(_return, autograph=False)
         self._fast = [variable.value for variable in model.weights if variable.dtype == "float32"]
         self._slow = [tf.Variable(variable, trainable=False) for variable in self._fast]
 

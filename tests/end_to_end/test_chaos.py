@@ -20,9 +20,8 @@ EXPERIMENT = {
 }
 
 
-@pytest.mark.parametrize(
-    "words", [["--on-one-pipeline"], pytest.param([], marks=pytest.mark.soak)], ids=["one pipeline", "one each"]
-)
+@pytest.mark.soak
+@pytest.mark.parametrize("words", [[], ["--on-one-pipeline"]], ids=["one each", "one pipeline"])
 def test_a_pipeline_that_is_killed_at_any_moment_is_gone_on_with_by_the_same_command(words, tmp_path, repository):
     file = tmp_path / "killed.yaml"
     file.write_text(yaml.safe_dump(EXPERIMENT))

@@ -117,19 +117,6 @@ def test_prefect_keeps_its_files_in_the_home(environment, tmp_path):
     assert Path(environment["PREFECT_HOME"]) == tmp_path / "rooms" / "prefect"
 
 
-@pytest.mark.parametrize("given", [{"PREFECT_HOME": "/elsewhere"}, {}], ids=["elsewhere", "in the home"])
-def test_the_folder_above_prefect_s_is_made_which_prefect_would_not(environment, tmp_path, given):
-    environment.update(given, DARKROOM_HOME=str(tmp_path / "above" / "rooms"))
-    home = configure_environment().home
-    assert home.exists() == (not given)
-
-
-def test_a_home_that_cannot_be_made_is_left_to_who_has_words_for_it(environment, tmp_path):
-    (tmp_path / "file").touch()
-    environment["DARKROOM_HOME"] = str(tmp_path / "file" / "rooms")
-    assert configure_environment().home == tmp_path / "file" / "rooms"
-
-
 def test_places_that_the_user_has_not_set_stay_unset(environment):
     """Set, they would pass for the user's own in a child process."""
     configure_environment()

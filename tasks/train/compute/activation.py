@@ -26,7 +26,7 @@ def compiled(name: str) -> Callable[[Any], Any]:
             outputs = activation(inputs)
         return tape.gradient(outputs, inputs, output_gradients=upstream)
 
-    value, slope = (tf.function(compute, jit_compile=True) for compute in (activation, of_slope))
+    value, slope = (tf.function(compute, jit_compile=True, autograph=False) for compute in (activation, of_slope))
 
     def with_slope(inputs: Any) -> tuple[Any, Callable[[Any], Any]]:
         return value(inputs), lambda upstream: slope(inputs, upstream)
