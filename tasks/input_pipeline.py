@@ -160,6 +160,14 @@ def training_batches(
     return _settled(augment(batches, seed, first_epoch, steps) if augment else batches)
 
 
+def as_written(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function for `map` of a `tf.data.Dataset` that TensorFlow does not rewrite, which leaves a file behind."""
+    import tensorflow as tf
+
+    unchanged: Callable[..., Any] = tf.autograph.experimental.do_not_convert(function)
+    return unchanged
+
+
 def epoch_order(positions: Positions, seed: int, epoch: int) -> Positions:
     """The positions in the order in which an epoch, from 0, of a training with this seed takes them."""
     return np.random.default_rng([seed, epoch]).permutation(positions)

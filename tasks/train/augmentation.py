@@ -15,7 +15,7 @@ import math
 from typing import Any, NamedTuple
 
 from pipeline_config.augmentation import Augmentation
-from tasks.input_pipeline import Augment
+from tasks.input_pipeline import Augment, as_written
 
 _GREY = 128
 """What stands for no information: about the mean of photographs, as the paper's zero after normalisation."""
@@ -60,7 +60,7 @@ def augment_with(settings: Augmentation) -> Augment:
             pixels, *others = batch
             return _changed(pixels, settings, (seed, step), step // steps), *others
 
-        return batches.enumerate(start=first_epoch * steps).map(change)
+        return batches.enumerate(start=first_epoch * steps).map(as_written(change))
 
     return augment
 

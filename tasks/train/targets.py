@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline_config.errors import DataError
 from pipeline_config.experiment import Train
-from tasks.input_pipeline import ImageSet, ordered_batches, training_batches
+from tasks.input_pipeline import ImageSet, as_written, ordered_batches, training_batches
 from tasks.prediction import BATCH_SIZE
 from tasks.train.augmentation import augment_with
 from tasks.train.heads import head_sizes
@@ -34,14 +34,14 @@ def training_data(network: Any, images: ImageSet, train: Train, first_epoch: int
         check_boxes(images)
     augment = augment_with(train.augmentation) if train.augmentation else None
     batches = training_batches(images, train.batch_size, train.seed, augment, first_epoch, "box" in heads)
-    return batches.map(targets_of(heads, train.label_smoothing))
+    return batches.map(as_written(targets_of(heads, train.label_smoothing)))
 
 
 def validation_data(network: Any, images: ImageSet) -> Any:
     """One ordered pass over the validation images; labels are not smoothed, so that losses compare."""
     heads = head_sizes(network)
     batches = ordered_batches(images, "validation", BATCH_SIZE, with_boxes="box" in heads)
-    return batches.map(targets_of(heads, 0.0))
+    return batches.map(as_written(targets_of(heads, 0.0)))
 
 
 def random_batch(network: Any, pixels: Any) -> tuple[Any, Any]:
