@@ -21,7 +21,8 @@ from typing import Any
 
 import yaml
 
-from benchmarks.servers import Server, free_port, is_healthy
+from benchmarks.servers import Server
+from flows.prefect_server import free_port, is_healthy
 
 _ROOT = Path(__file__).parents[1]
 _WRITTEN = {"POSTGRES_USER": "darkroom", "POSTGRES_PASSWORD": "", "STORE_USER": "darkroom", "STORE_PASSWORD": "none"}

@@ -2,11 +2,9 @@
 
     make chaos
     make chaos ARGS='--kills 5 --seed 3 --set train.epochs=4'
-    make chaos ARGS='--kills 5 --on-one-pipeline'
 
-Every kill has a home of its own; or they hit one pipeline, again and again, until it ends. The start after has to end
-as the undisturbed run did: the same champion, the same metrics, nothing RUNNING in MLflow or Prefect, no model that was
-finished trained again, no process left.
+Every kill has a home of its own. A second start has to end as the undisturbed run did: the same champion, the same
+metrics, nothing RUNNING in MLflow or Prefect, no model that was finished trained again, no process left.
 """
 
 import argparse
@@ -63,9 +61,9 @@ class Kill:
         since: `start` of the command, most of which is imports, or `pipeline`: the moment at which its run is there.
         stage: the last thing that MLflow knew of by then.
         finished: models whose training had ended.
-        ended: the pipeline had come to its end before; the same command would begin another.
+        ended: the pipeline had come to its end before.
         problems: sentences; empty where all is as it has to be.
-        seconds: of the second start; 0 where it was killed as well.
+        seconds: of the second start.
     """
 
     at: float
@@ -86,34 +84,21 @@ def main() -> None:
         home = Path(folder, "undisturbed")
         _finish(words, home)
         duration, expected = time.perf_counter() - started, outcome(home)
-        kills = _moments(asked.kills, asked.seed, duration, _seconds_of_pipeline(home), asked.on_one_pipeline)
-        home = Path(folder, "killed0")
+        kills = _moments(asked.kills, asked.seed, duration, _seconds_of_pipeline(home))
         for number, kill in enumerate(track(kills, "kill and go on", len(kills))):
-            before = _kill(words, home, kill)
-            if asked.on_one_pipeline and kill is not kills[-1] and not kill.ended:
-                continue
-            _go_on(words, home, kill, before, expected)
-            home = Path(folder, f"killed{number + 1}")
+            _kill_and_go_on(words, Path(folder, f"killed{number}"), kill, expected)
     _show(kills, duration)
     print(json.dumps({"undisturbed_seconds": duration, "seed": asked.seed, "kills": [asdict(kill) for kill in kills]}))
     sys.exit(any(kill.problems for kill in kills))
 
 
-def _moments(count: int, seed: int, command: float, pipeline: float, on_one: bool) -> list[Kill]:
-    """Every fourth within the whole command, the others within its pipeline.
-
-    On one pipeline, whose run is there after the first kill, its moments are told from the start as well.
-    """
+def _moments(count: int, seed: int, command: float, pipeline: float) -> list[Kill]:
+    """Every fourth within the whole command, the others within its pipeline."""
     draw = random.Random(seed)
-    kills = []
-    for number in range(count):
-        if number % 4 == 0:
-            kills.append(Kill(draw.uniform(0, command), "start"))
-        elif on_one:
-            kills.append(Kill(draw.uniform(command - pipeline, command), "start"))
-        else:
-            kills.append(Kill(draw.uniform(0, pipeline), "pipeline"))
-    return kills
+    return [
+        Kill(draw.uniform(0, command), "start") if number % 4 == 0 else Kill(draw.uniform(0, pipeline), "pipeline")
+        for number in range(count)
+    ]
 
 
 def _seconds_of_pipeline(home: Path) -> float:
@@ -126,7 +111,6 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--experiment", default="digits")
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--on-one-pipeline", action="store_true", help="one start after the other is killed")
     parser.add_argument("--set", dest="set_", action="append", default=[], help="dotted.key=value")
     return parser
 
@@ -148,8 +132,8 @@ def _finish(words: list[str], home: Path) -> None:
         sys.exit(f"the command ended with {process.returncode}: {out[-500:]} {err[-2_000:]}")
 
 
-def _kill(words: list[str], home: Path, kill: Kill) -> Outcome:
-    """Start the command, kill it, and see what it left."""
+def _kill_and_go_on(words: list[str], home: Path, kill: Kill, expected: Outcome) -> None:
+    """A pipeline that had ended when its process was killed is only reconciled; the command would begin another."""
     with _started(words, home) as process:
         while kill.since == "pipeline" and not _query(home / "mlflow.db", _LATEST) and process.poll() is None:
             time.sleep(0.02)
@@ -160,11 +144,6 @@ def _kill(words: list[str], home: Path, kill: Kill) -> Outcome:
     kill.problems += [f"process left: {' '.join(one.cmdline())[:80]}" for one in alive if one.is_running()]
     before = outcome(home)
     kill.finished, kill.stage = sorted(before.trained), _latest(home)
-    return before
-
-
-def _go_on(words: list[str], home: Path, kill: Kill, before: Outcome, expected: Outcome) -> None:
-    """The same command again, and whether all is as it has to be; where the pipeline had ended, order alone is made."""
     started = time.perf_counter()
     try:
         _finish(["reconcile", "--json"] if kill.ended else words, home)

@@ -17,7 +17,8 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas import FlowRun, State
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from benchmarks.servers import Server, free_port, is_healthy
+from benchmarks.servers import Server
+from flows.prefect_server import free_port, is_healthy
 from flows.schedule import POOL
 
 _CODE = Path(__file__).resolve().parents[1]

@@ -27,7 +27,7 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.servers import free_port
+from flows.prefect_server import free_port
 
 NEEDED = "expected unshare and strace, and the right to use both; apt-get install strace"
 _FOREIGN = ("DARKROOM_", "GX_", "KERAS_", "MLFLOW_", "PREFECT_", "GRADIO_", "HF_")
@@ -116,11 +116,8 @@ def _whole(experiment: str, folder: Path) -> list[list[str]]:
     Image.new("RGB", (32, 32), "white").save(picture)
     section = {"model": "cnn", "space": {"train.learning_rate": [0.002, 0.001]}}
     sweep = ["--set", f"sweep={yaml.safe_dump(section, default_flow_style=True).strip()}", "--set", "train.epochs=4"]
-    return [["run", experiment, *sweep, "--json"], ["promote", "BEST"], ["predict", str(picture)], _demo()]
-
-
-def _demo() -> list[str]:
-    return ["demo", "--port", str(free_port())]
+    demo = ["demo", "--port", str(free_port())]
+    return [["run", experiment, *sweep, "--json"], ["promote", "BEST"], ["predict", str(picture)], demo]
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ class TemporaryServer:
     """One server, in a process of its own, for this process and those that it starts."""
 
     def __init__(self) -> None:
-        self._port = _free_port()
+        self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -48,7 +48,7 @@ class TemporaryServer:
         """
         assert self._process
         deadline = time.monotonic() + _SECONDS_TO_START
-        while not self._answers():
+        while not is_healthy(f"{self.url}/health"):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise DarkroomError(
                     f"Prefect's temporary server: expected an answer at {self.url}; received none, its process "
@@ -56,13 +56,6 @@ class TemporaryServer:
                     "and name it with PREFECT_API_URL"
                 )
             time.sleep(0.05)
-
-    def _answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
 
     def stop(self) -> None:
         """End it, by force if need be."""
@@ -79,7 +72,17 @@ class TemporaryServer:
         process.stdin.close()
 
 
-def _free_port() -> int:
+def is_healthy(url: str) -> bool:
+    """Whether a page answers with 200, asked once."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens to."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

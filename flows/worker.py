@@ -31,7 +31,6 @@ def start_worker() -> NoReturn:
     check_places(settings)
     reconcile_all()
     make_pool()
-    os.environ.update(_small_bundle(settings))
     say(f"worker of the pool {POOL}: home {settings.home}, MLflow {settings.tracking_uri}")
     os.environ.update(_environment(settings))
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process"]
@@ -56,7 +55,7 @@ def _environment(settings: Settings) -> dict[str, str]:
     """What flow runs get from the worker: this home, this store, this interpreter, this code."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     code = os.pathsep.join(filter(None, [str(_CODE), os.environ.get("PYTHONPATH", "")]))
-    places = {"DARKROOM_HOME": str(settings.home), "PATH": path, "PYTHONPATH": code}
+    places = {"DARKROOM_HOME": str(settings.home), "PATH": path, "PYTHONPATH": code, **_small_bundle(settings)}
     if settings.mlflow_tracking_uri:
         places["MLFLOW_TRACKING_URI"] = settings.mlflow_tracking_uri
     return places

@@ -25,9 +25,9 @@ def _go_on_unheard(self: Console) -> None:
     self.quiet = True
 
 
-# Rich, by which Prefect logs as well, ends the process when nobody reads what it says any more, as the worker that was
-# killed. A training is not worth less for that.
-Console.on_broken_pipe = _go_on_unheard  # type: ignore[method-assign]
+# Rich ends the process when nobody reads what it says any more, as the worker that was killed. A training is not worth
+# less for that.
+Console.on_broken_pipe = _go_on_unheard  # type: ignore[method-assign]  # a subclass would not reach Prefect's consoles
 
 # A descriptor of its own: libraries whose native code writes to stderr are muted by turning descriptor 2 away.
 _stderr = os.fdopen(os.dup(2), "w")

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -335,10 +334,6 @@ def digits(tmp_path_factory: pytest.TempPathFactory, darkroom: Command) -> Simpl
 
 @pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
-    def find() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-            return port
+    from flows import prefect_server
 
-    return find
+    return prefect_server.free_port

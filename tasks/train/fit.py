@@ -136,7 +136,7 @@ class _Training:
                     _begin(progress, trainee)
                 assert trainee is not None
                 about = (progress, stages[number], steps, self.name, shown, self.checkpoint, self.report)
-                average = Lookahead(trainee.model, steps) if self.train.lookahead else None
+                average = Lookahead(trainee.model, steps) if stages[number].lookahead else None
                 watch = Watch(trainee.model, trainee.kept, *about, average)
                 self._fit_stage(trainee, stages[number], progress, watch)
             shown.shrink_to_done()
