@@ -3,7 +3,7 @@
 import atexit
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,7 +31,14 @@ Console.on_broken_pipe = _go_on_unheard  # type: ignore[method-assign]  # a subc
 
 # A descriptor of its own: libraries whose native code writes to stderr are muted by turning descriptor 2 away.
 _stderr = os.fdopen(os.dup(2), "w")
-atexit.register(_stderr.close)
+
+
+@atexit.register
+def _close() -> None:
+    with suppress(BrokenPipeError):  # of what nobody reads any more
+        _stderr.close()
+
+
 console = Console(file=_stderr, highlight=False, width=None if os.isatty(2) else 120)
 _listeners: list[Callable[[str], Any]] = []
 
