@@ -284,6 +284,9 @@ class Compute(Section):
         "auto", description="of feature maps; weights, losses, metrics and softmax always are float32"
     )
     fused_batch_normalization: bool | Literal["auto"] = "auto"
+    convolved_gradients: bool | Literal["auto"] = Field(
+        "auto", description="weight gradients of convolutions over maps of at most 8×8 are had from a convolution"
+    )
     jit: bool | Literal["auto"] = Field("auto", description="compiled by XLA")
     threads: Annotated[int, Field(ge=1)] | Literal["auto"] = Field("auto", description="of this process, in operations")
 

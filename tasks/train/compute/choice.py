@@ -9,6 +9,7 @@ from tasks.train.compute.devices import logical_gpus, parts_of_batch
 from tasks.train.compute.policy import Policy
 from tasks.train.compute.processor import this_processor
 from tasks.train.compute.rates import images_per_second
+from tasks.train.compute.small_maps import has_small_maps
 from tasks.train.compute.work import training_operations
 from tasks.train.features import is_frozen
 
@@ -24,7 +25,8 @@ def choose_policy(
 
     Convolutions compiled by XLA are faster on a GPU and slower on a processor (0.72 times the speed); fused kernels are
     never slower. Whether bfloat16 is faster hangs on the network (1.4 to 2 times for plain convolutions, 0.6 for
-    EfficientNet): where the processor multiplies it and the training is long, a few steps of both are timed.
+    EfficientNet), and whether weight gradients are faster as convolutions on the processor: where it multiplies
+    bfloat16 and the training is long, a few steps of each way are timed.
 
     Args:
         network: a Keras model as its first stage finds it.
@@ -36,29 +38,49 @@ def choose_policy(
     """
     processor, gpus = this_processor(), logical_gpus()
     on_gpu, devices = bool(gpus), _devices(network, model, images, len(gpus))
+    is_long = training_operations(network, model.train, images) >= _WORTH_MEASURING
     policy = Policy(
         dtype="float32",
         fused_batch_normalization=_unless_set(compute.fused_batch_normalization, True) and devices == 1,
         jit=_unless_set(compute.jit, on_gpu) and devices == 1,  # XLA cannot compile a step that waits for others
         threads=_unless_set(compute.threads, processor.threads),
         devices=devices,
+        convolved_gradients=_unless_set(compute.convolved_gradients, False),
     )
+    dtypes, reason = _dtypes(compute, "" if on_gpu else processor.without_bfloat16, is_long)
+    policies = [replace(policy, dtype=dtype) for dtype in dtypes]
+    if is_long and not on_gpu and compute.convolved_gradients == "auto" and has_small_maps(network):
+        policies += [replace(each, convolved_gradients=True) for each in policies if each.dtype == "bfloat16"]
+    if len(policies) == 1:
+        return policies[0], f"{policies[0].dtype}, {reason}"
+    return _fastest(policies, images_per_second(network, model, image_size, policies, cache), reason)
+
+
+def _dtypes(compute: Compute, without_bfloat16: str, is_long: bool) -> tuple[list[str], str]:
+    """Those that come into question, and why it is one alone."""
     if compute.dtype != "auto":
-        return replace(policy, dtype=compute.dtype), f"{compute.dtype}, as execution.compute.dtype says"
-    if not on_gpu and processor.without_bfloat16:
-        return policy, f"float32, since {processor.without_bfloat16}"
-    if training_operations(network, model.train, images) < _WORTH_MEASURING:
-        return policy, "float32, since the training is too short to measure whether bfloat16 is faster"
-    policies = [policy, replace(policy, dtype="bfloat16")]
-    return _faster(policies, images_per_second(network, model, image_size, policies, cache))
+        return [compute.dtype], "as execution.compute.dtype says"
+    if without_bfloat16:
+        return ["float32"], f"since {without_bfloat16}"
+    if not is_long:
+        return ["float32"], "since the training is too short to measure whether bfloat16 is faster"
+    return ["float32", "bfloat16"], ""
 
 
-def _faster(policies: list[Policy], rates: list[float]) -> tuple[Policy, str]:
-    """Of float32 and bfloat16; rounding has to pay."""
-    exact, rounded = rates
-    measured = f"bfloat16 trains {rounded / exact:.2f} times as fast ({rounded:.0f} images/s against {exact:.0f})"
-    chosen = policies[rounded > _WORTH_ROUNDING * exact]
-    return chosen, f"{chosen.dtype}, since {measured}"
+def _fastest(policies: list[Policy], rates: list[float], reason: str) -> tuple[Policy, str]:
+    """Of all ways; rounding has to pay."""
+    rate_of = dict(zip(policies, rates, strict=True))
+    exact = next((rate for policy, rate in rate_of.items() if policy.dtype == "float32"), None)
+    rounded = max((policy for policy in policies if policy.dtype == "bfloat16"), key=rate_of.__getitem__)
+    if exact:
+        gain = rate_of[rounded] / exact
+        reason = f"since bfloat16 trains {gain:.2f} times as fast ({rate_of[rounded]:.0f} images/s against {exact:.0f})"
+        if gain <= _WORTH_ROUNDING:
+            return policies[0], f"float32, {reason}"
+    if not rounded.convolved_gradients:
+        return rounded, f"bfloat16, {reason}"
+    gain = rate_of[rounded] / rate_of[replace(rounded, convolved_gradients=False)]
+    return rounded, f"bfloat16, {reason}; weight gradients as convolutions make it {gain:.2f} times as fast"
 
 
 def _devices(network: Any, model: Model, images: int, gpus: int) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 from tasks.train.compute.activation import COMPILED, compiled
 from tasks.train.compute.batch_normalization import fused_batch_normalization
 from tasks.train.compute.policy import Policy
+from tasks.train.compute.small_maps import is_for, small_map_convolution
 from tasks.train.freezing import find_backbone, keep_in_inference_mode
 from tasks.train.layer_graph.calls import is_model, layers_of
 
@@ -55,7 +56,8 @@ def take_weights(network: Any, trained: Any) -> None:
 
 
 def _is_changed(layer: Any, policy: Policy) -> bool:
-    return _in_bfloat16(layer, policy) or _is_fused(layer, policy) or _is_compiled(layer)
+    by_policy = (_in_bfloat16, _is_fused, _has_own_gradient)
+    return _is_compiled(layer) or any(changes(layer, policy) for changes in by_policy)
 
 
 def _is_fused(layer: Any, policy: Policy) -> bool:
@@ -65,6 +67,10 @@ def _is_fused(layer: Any, policy: Policy) -> bool:
 def _can_be_fused(layer: Any) -> bool:
     """Whether it is a batch normalisation over the channels of a feature map."""
     return type(layer).__name__ == "BatchNormalization" and _makes_maps(layer) and layer.axis in (-1, 3)
+
+
+def _has_own_gradient(layer: Any, policy: Policy) -> bool:
+    return policy.convolved_gradients and is_for(layer)
 
 
 def _is_compiled(layer: Any) -> bool:
@@ -93,5 +99,11 @@ def _copy(layer: Any, policy: Policy) -> Any:
         config["synchronized"] = True  # statistics of the whole batch, as on one device, which the fused kernel has not
     if _is_compiled(layer):
         return type(layer)(**{**config, "activation": compiled(config["activation"])})
-    kind = fused_batch_normalization() if _is_fused(layer, policy) else type(layer)
-    return kind.from_config(config)
+    return _kind(layer, policy).from_config(config)
+
+
+def _kind(layer: Any, policy: Policy) -> Any:
+    """Of the copy."""
+    if _is_fused(layer, policy):
+        return fused_batch_normalization()
+    return small_map_convolution() if _has_own_gradient(layer, policy) else type(layer)

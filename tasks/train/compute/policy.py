@@ -14,6 +14,7 @@ class Policy:
         jit: compiled by XLA.
         threads: of TensorFlow's operations.
         devices: GPUs that share every batch; 1 also where there is none.
+        convolved_gradients: weight gradients over small maps are had from convolutions, see `small_maps.py`.
     """
 
     dtype: str
@@ -21,6 +22,7 @@ class Policy:
     jit: bool
     threads: int
     devices: int = 1
+    convolved_gradients: bool = False
 
     @property
     def settings(self) -> dict[str, Any]:
