@@ -95,7 +95,7 @@ def _answer(model: Model, found: Forecast | None) -> dict[str, Any]:
         "memory_bytes": max(stage.memory_bytes for stage in found.stages),
         "epoch_seconds": found.stages[0].epoch_seconds,
         "fit_seconds": found.fit_seconds,
-        "stages": [{**asdict(stage), "fit_seconds": stage.fit_seconds} for stage in found.stages],
+        "stages": [asdict(stage) for stage in found.stages],
         "layer_table": [asdict(row) for row in found.layers],
     }
 

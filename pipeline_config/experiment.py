@@ -141,7 +141,7 @@ def _trainable(layers: Any) -> Any:
 
 Trainable = Annotated[int | str, BeforeValidator(_trainable)]
 
-Optimizer = Literal["adam", "rmsprop", "sgd"]
+Optimizer = Literal["adam", "rmsprop", "sgd", "muon"]
 
 
 class Stage(Section):
@@ -157,7 +157,10 @@ class Stage(Section):
 class Train(Section):
     """How a model is fitted. Applies to every model; a model's own `train` wins."""
 
-    epochs: int = Field(10, ge=1)
+    epochs: int = Field(10, ge=1, description="at most, where early stopping or a time_budget may end it sooner")
+    time_budget: Duration | None = Field(
+        None, description="of fitting, over which the schedule is laid: seconds, or as 90s, 10m, 2h; null: none"
+    )
     batch_size: int = Field(32, ge=1)
     optimizer: Optimizer = "adam"
     learning_rate: float = Field(1e-3, gt=0)
@@ -187,8 +190,18 @@ class Train(Section):
     bias_rate: float = Field(
         1.0, gt=0, description="learning rate of batch normalisation's offsets, in times of all others'"
     )
+    kernel_rate: float = Field(
+        1.0, gt=0, description="of muon: learning rate of the convolutions' kernels, in times of all others'"
+    )
     lookahead: bool = Field(
         False, description="every five steps the weights return part of the way to their slow average"
+    )
+    skip_easy: float = Field(
+        0.0,
+        ge=0,
+        le=0.6,
+        description="share of the training images that an epoch leaves out, of those with the lowest losses; the first "
+        "and the last epochs have all",
     )
     stages: tuple[Stage, ...] = Field(
         (), description="one after the other, instead of epochs and learning_rate; for families with a backbone"
@@ -207,6 +220,19 @@ class Train(Section):
                 f"augmented_copies: expected none without augmentation; received {self.augmented_copies}; "
                 "give augmentation, as photographs"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _budget_is_of_one_stage(self) -> "Train":
+        if self.time_budget and self.stages:
+            raise ValueError("time_budget: none with stages, which have their own epochs; take one of the two away")
+        return self
+
+    @model_validator(mode="after")
+    def _kernels_have_a_rate_of_their_own(self) -> "Train":
+        optimizers = {self.optimizer, *(stage.optimizer for stage in self.stages)}
+        if self.kernel_rate != 1 and "muon" not in optimizers:
+            raise ValueError(f"kernel_rate is for optimizer: muon; received optimizer: {self.optimizer}")
         return self
 
     @model_validator(mode="after")

@@ -59,6 +59,10 @@ class Bar:
         if _listeners or not console.is_terminal:
             say(f"{self._progress.tasks[self._task].description}: {text}")
 
+    def expect(self, steps: int) -> None:
+        """So many steps are to be done in all, other than was thought."""
+        self._progress.update(self._task, total=steps)
+
     def shrink_to_done(self) -> None:
         """No more steps will come: the work ended early, and well."""
         self._progress.update(self._task, total=self._progress.tasks[self._task].completed)

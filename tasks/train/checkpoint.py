@@ -36,13 +36,17 @@ class Progress:
         history: of the finished epochs of all stages.
         stage_starts: first epoch, from 1, of every stage that was begun.
         seconds: of fitting so far.
+        images_seen: training images so far, counted once for each time they were used.
         best_weights: of the lowest validation loss of all epochs; empty where the last weights are to be kept.
+        losses: of every training image when it was last trained on; none where nothing hangs on them.
     """
 
     history: History = field(default_factory=dict)
     stage_starts: list[int] = field(default_factory=list)
     seconds: float = 0.0
+    images_seen: int = 0
     best_weights: Arrays = field(default_factory=list)
+    losses: Arrays = field(default_factory=list)
 
     @property
     def epochs(self) -> int:
@@ -67,9 +71,10 @@ class Checkpoint:
 
     def save(self, progress: Progress, model: Any) -> None:
         """Write the progress, the model's variables and its optimizer's, whole or not at all."""
-        about = {key: value for key, value in asdict(progress).items() if key != "best_weights"}
-        state = [np.asarray(variable) for variable in _variables(model)]
-        arrays = {**_numbered("state", state), **_numbered("best", progress.best_weights)}
+        lists = {"state": [np.asarray(variable) for variable in _variables(model)]}
+        lists |= {"best_weights": progress.best_weights, "losses": progress.losses}
+        about = {key: value for key, value in asdict(progress).items() if key not in lists}
+        arrays = {key: array for name, arrays in lists.items() for key, array in _numbered(name, arrays).items()}
         with write_whole(self.path) as temporary:
             np.savez(temporary, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
 
@@ -78,7 +83,8 @@ class Checkpoint:
         try:
             with np.load(self.path, allow_pickle=False) as saved:
                 about = json.loads(str(saved["about"]))
-                return Progress(**about, best_weights=_collected("best", saved)), _collected("state", saved)
+                best_weights, losses = (_collected(name, saved) for name in ("best_weights", "losses"))
+                return Progress(**about, best_weights=best_weights, losses=losses), _collected("state", saved)
         except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile):
             return None
 

@@ -8,9 +8,10 @@ from typing import Any
 from pipeline_config.errors import ConfigurationError
 from pipeline_config.experiment import Train
 from tasks import predictions
-from tasks.input_pipeline import ImageSet, steps_per_epoch
+from tasks.input_pipeline import ImageSet
 from tasks.prediction import predict_split
 from tasks.progress import bar, say
+from tasks.train.budget import Budget
 from tasks.train.checkpoint import Checkpoint, History, Progress, restore
 from tasks.train.compiling import compile_model
 from tasks.train.feature_cache import FeatureCache
@@ -18,8 +19,9 @@ from tasks.train.features import Parts, bytes_of_features, is_frozen, open_featu
 from tasks.train.freezing import set_trainable
 from tasks.train.head_fit import fit_head
 from tasks.train.lookahead import Lookahead
-from tasks.train.targets import class_weights, training_data, validation_data
-from tasks.train.watching import Report, Watch, is_done, lowest
+from tasks.train.pixel_fit import fit_on_pixels
+from tasks.train.steps import Steps, steps_of
+from tasks.train.watching import Report, Watch, lowest
 
 
 @dataclass(frozen=True)
@@ -84,12 +86,14 @@ def fit_model(
         report: told of every epoch of a network.
 
     Raises:
-        ConfigurationError: `augmented_copies` are asked for, and no stage has a frozen backbone.
+        ConfigurationError: `augmented_copies` are asked for, and no stage has a frozen backbone, or `skip_easy` for a
+            model with a box head.
         DarkroomError: the loss became infinite or not a number.
     """
     if hasattr(model, "predict_proba"):
         return _fit_sklearn(model, images, name)
     _check_copies(model, train, name)
+    _check_heads(model, train, name)
     return _Training(model, images, train, name, checkpoint, features, jit, report).fit()
 
 
@@ -123,27 +127,30 @@ class _Training:
     def fit(self) -> Fit:
         """Stage after stage, on from the checkpoint. With early stopping a stage that makes it worse is undone."""
         train, stages = self.train, stages_of(self.train)
-        steps = steps_per_epoch(self.images, train.batch_size)
+        steps = [steps_of(stage, len(self.images.positions("train"))) for stage in stages]
         progress, trainee = self._resumed(stages)
         resumed_after, begun = progress.epochs, len(progress.stage_starts)
-        with bar(f"training {self.name}", steps * sum(stage.epochs for stage in stages)) as shown:
+        with bar(f"training {self.name}", sum(each.total for each in steps)) as shown:
             if resumed_after:
                 say(f"{self.name} goes on after epoch {resumed_after} of an earlier training")
-                shown.advance(steps * resumed_after)
+                shown.advance(_batches_done(steps, progress))
             for number in range(max(begun - 1, 0), len(stages)):
                 if number >= begun:
                     trainee = self.begin_stage(stages, number)
                     _begin(progress, trainee)
                 assert trainee is not None
-                about = (progress, stages[number], steps, self.name, shown, self.checkpoint, self.report)
-                average = Lookahead(trainee.model, steps) if stages[number].lookahead else None
-                watch = Watch(trainee.model, trainee.kept, *about, average)
+                about = (progress, stages[number], steps[number], self.name, shown, self.checkpoint, self.report)
+                average = Lookahead(trainee.model) if stages[number].lookahead else None
+                watch = Watch(trainee.model, trainee.kept, *about, average, self._budget())
                 self._fit_stage(trainee, stages[number], progress, watch)
             shown.shrink_to_done()
         chosen = lowest(progress.history["val_loss"]) + 1 if train.early_stopping_patience else progress.epochs
-        images_seen = progress.epochs * len(self.images.positions("train"))
         starts = tuple(progress.stage_starts)
-        return Fit(progress.history, chosen, progress.seconds, images_seen, starts, resumed_after)
+        return Fit(progress.history, chosen, progress.seconds, progress.images_seen, starts, resumed_after)
+
+    def _budget(self) -> Budget | None:
+        seconds = self.train.time_budget
+        return Budget(self.train, len(self.images.positions("train")), seconds) if seconds else None
 
     def _resumed(self, stages: list[Train]) -> tuple[Progress, _Trainee | None]:
         """The progress of an interrupted training, and what its stage fits in the state that it had; else neither."""
@@ -171,9 +178,9 @@ class _Training:
         """Of the network, where the stage is fitted on features; else why it is not."""
         if self.features is None or not is_frozen(self.network):
             return None
-        if stage.lookahead:
+        if by_step := [key for key in ("lookahead", "skip_easy") if getattr(stage, key)]:
             say(
-                f"{self.name}: the backbone is frozen, but with train.lookahead the images go through it in every "
+                f"{self.name}: the backbone is frozen, but with train.{by_step[0]} the images go through it in every "
                 "epoch; without it each would once"
             )
             return None
@@ -193,13 +200,13 @@ class _Training:
 
     def _fit_stage(self, trainee: _Trainee, stage: Train, progress: Progress, watch: Watch) -> None:
         """The epochs of the stage that are still to do; epochs count on from those before."""
-        if not is_done(progress, stage):
+        if not watch.is_done:
             if trainee.parts and self.features:
                 with ExitStack() as reading:
                     opened = open_features(trainee.parts, self.images, stage, self.features, self.name, reading)
                     fit_head(trainee.model, opened, self.images, stage, progress, watch)
             else:
-                _fit_on_pixels(trainee.model, self.images, stage, progress, watch)
+                fit_on_pixels(trainee.model, self.images, stage, progress, watch)
         if stage.early_stopping_patience:
             trainee.kept.set_weights(progress.best_weights)
 
@@ -211,18 +218,11 @@ def _begin(progress: Progress, trainee: _Trainee) -> None:
         progress.best_weights = trainee.kept.get_weights()
 
 
-def _fit_on_pixels(model: Any, images: ImageSet, stage: Train, progress: Progress, watch: Watch) -> None:
-    model.fit(
-        training_data(model, images, stage, len(progress.stage_losses)),
-        validation_data=validation_data(model, images),
-        initial_epoch=progress.epochs,
-        epochs=progress.stage_starts[-1] - 1 + stage.epochs,
-        steps_per_epoch=steps_per_epoch(images, stage.batch_size),
-        callbacks=[watch.as_callback()],
-        class_weight=class_weights(images, stage),
-        shuffle=False,  # the batches are shuffled already
-        verbose=0,
-    )
+def _batches_done(steps: list[Steps], progress: Progress) -> int:
+    """Of the epochs that are finished, of all stages."""
+    starts = progress.stage_starts
+    ends = [*starts[1:], progress.epochs + 1]
+    return sum(each.before(end - start) for each, start, end in zip(steps, starts, ends, strict=False))
 
 
 def _check_copies(network: Any, train: Train, name: str) -> None:
@@ -233,6 +233,15 @@ def _check_copies(network: Any, train: Train, name: str) -> None:
             f"models.{name}.train.augmented_copies: expected none, since no stage of this training has a frozen "
             f"backbone, whose features of the copies would be computed once; received {train.augmented_copies}; "
             "take it away, or freeze the backbone with trainable: none"
+        )
+
+
+def _check_heads(network: Any, train: Train, name: str) -> None:
+    """Which images are easy is told by the losses of one head."""
+    if train.skip_easy and isinstance(network.output, dict):
+        raise ConfigurationError(
+            f"models.{name}.train.skip_easy: expected 0 for a model with a box head; received {train.skip_easy}; "
+            "take it away, or give params.heads=[class]"
         )
 
 

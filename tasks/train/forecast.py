@@ -1,5 +1,6 @@
 """What a training will take: memory by the network's sizes, time by a few steps on random pixels."""
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from tasks.train.fit import stages_of
 from tasks.train.freezing import set_trainable
 from tasks.train.layer_graph.table import LayerRow, rows_of
 from tasks.train.registry import build_model
+from tasks.train.steps import steps_of
 from tasks.train.targets import random_batch
 
 _TIMED_STEPS = 3
@@ -33,7 +35,7 @@ class StageForecast:
         trainable_parameters: number of weights that it changes.
         memory_bytes: estimate, see `description.training_bytes`.
         epoch_seconds: of one epoch over all images on this machine; None where their number is not known.
-        passes: epochs that take so long; one alone where the features of a frozen backbone are kept.
+        fit_seconds: of all epochs, those on kept features left out, which take next to nothing; None as well.
     """
 
     trainable: Trainable | None
@@ -41,12 +43,7 @@ class StageForecast:
     trainable_parameters: int
     memory_bytes: int
     epoch_seconds: float | None
-    passes: int
-
-    @property
-    def fit_seconds(self) -> float | None:
-        """Seconds of all epochs, those on kept features left out, which take next to nothing."""
-        return None if self.epoch_seconds is None else self.passes * self.epoch_seconds
+    fit_seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -114,14 +111,16 @@ def _forecast_stage(
         set_trainable(built, trainable)
     network = describe_network(built)
     assert network is not None  # it was one before
-    seconds = None
+    of_epoch = of_fit = None
     if num_images is not None:
         of_stage = model.model_copy(update={"train": train})
         policy, _ = choose_policy(built, of_stage, input_shape[:2], num_images, compute, Settings().cache)
-        seconds = _step_seconds(built, policy, train, input_shape) * num_images / train.batch_size
+        of_image = _step_seconds(built, policy, train, input_shape) / train.batch_size
+        kept_once = is_frozen(built) and not train.augmentation
+        seen = num_images if kept_once else sum(steps_of(train, num_images).images)
+        of_epoch, of_fit = of_image * num_images, min(of_image * seen, train.time_budget or math.inf)
     memory = training_bytes(network, train.batch_size, train.optimizer)
-    passes = 1 if is_frozen(built) and not train.augmentation else train.epochs
-    return StageForecast(trainable, train.epochs, network.trainable_parameters, memory, seconds, passes)
+    return StageForecast(trainable, train.epochs, network.trainable_parameters, memory, of_epoch, of_fit)
 
 
 def _step_seconds(built: Any, policy: Policy, train: Train, input_shape: tuple[int, int, int]) -> float:

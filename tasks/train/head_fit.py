@@ -19,7 +19,7 @@ from tasks.train.checkpoint import Progress
 from tasks.train.features import EpochFeatures, Features
 from tasks.train.heads import head_sizes
 from tasks.train.targets import check_boxes, class_weights, targets_of
-from tasks.train.watching import Watch, is_done
+from tasks.train.watching import Watch
 
 _CHUNK_BYTES = 64 * 2**20  # of features that are in memory at a time
 
@@ -83,9 +83,9 @@ def fit_head(
     tested_rows = _Rows(features.plain, dtype, features.validation, plain_targets, validation)
     train_steps = _train_steps(head, stage.batch_size, (example, *targets))
     test_step = _test_step(head, (example, *plain_targets))
-    while not is_done(progress, stage):
+    while not watch.is_done:
         epoch = len(progress.stage_losses)
-        order = epoch_order(np.arange(len(train)), stage.seed, epoch)
+        order = epoch_order(np.arange(len(train)), stage.seed, epoch)[: watch.steps.images[epoch]]
         copy = features.copies[epoch % len(features.copies)]
         rows = _Rows(copy, dtype, features.train[order], targets, train[order])
         rates = np.array(watch.rates_of_epoch(), np.float32)

@@ -18,32 +18,30 @@ class Lookahead:
     training that is interrupted needs no average to go on.
     """
 
-    def __init__(self, model: Any, steps_per_epoch: int) -> None:
+    def __init__(self, model: Any) -> None:
         """Begin with the weights as they are.
 
         Args:
             model: the moving averages of its batch normalisation are averaged as well.
-            steps_per_epoch: batches of an epoch.
         """
         import tensorflow as tf
 
-        self._steps_per_epoch = steps_per_epoch
         self._since = 0
         self._return = tf.function(_return, autograph=False)
         self._fast = [variable.value for variable in model.weights if variable.dtype == "float32"]
         self._slow = [tf.Variable(variable, trainable=False) for variable in self._fast]
 
-    def after_step(self, batch: int, done: float) -> None:
+    def after_step(self, done: float, ends_epoch: bool) -> None:
         """Return, where it is time to.
 
         Args:
-            batch: of the epoch, from 0.
             done: share of the training, 0 to 1.
+            ends_epoch: the step is the last one of its epoch.
         """
         import tensorflow as tf
 
         self._since += 1
-        if self._since == _STEPS or batch == self._steps_per_epoch - 1:
+        if self._since == _STEPS or ends_epoch:
             self._return(self._fast, self._slow, tf.constant(_KEPT**self._since * done**3, tf.float32))
             self._since = 0
 

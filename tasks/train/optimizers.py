@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 from pipeline_config.experiment import Train
+from tasks.train import muon
 from tasks.train.compute.adam import fuse
 
 
@@ -23,10 +24,13 @@ def make_optimizer(train: Train, *, jit: bool = False) -> Any:
         "adam": keras.optimizers.Adam,
         "rmsprop": keras.optimizers.RMSprop,
         "sgd": partial(keras.optimizers.SGD, momentum=0.9, nesterov=True),
+        "muon": partial(keras.optimizers.SGD, momentum=muon.MOMENTUM, nesterov=True),
     }
     optimizer = optimizers[train.optimizer](train.learning_rate, weight_decay=train.weight_decay or None)
     if train.optimizer == "adam" and not jit:
         fuse(optimizer)
+    if train.optimizer == "muon":
+        muon.turn_kernels(optimizer, train.kernel_rate)
     if train.bias_rate != 1:
         _hurry_offsets(optimizer, train.bias_rate)
     return optimizer

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: each gives the rate of a step, from 0, of a stage of `train.epochs` epochs.
+"""Learning-rate schedules: each gives the rate of a step, from 0, of a stage.
 
 They are set by a callback and not built into the optimizer, so that a training that was interrupted goes on with them
 and a saved model holds no class of ours.
@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 
 from pipeline_config.experiment import Train
+from tasks.train.steps import Steps
 
 # Of one cycle, as in Smith and Topin (Super-Convergence, 2018) with fastai's and PyTorch's values: the rate rises from
 # a 25th to the whole in the first 30 % of the steps, then falls to a 10,000th of where it began, both along a cosine.
@@ -21,22 +22,22 @@ _FOOT, _PEAK, _AVERAGED_END = 0.2, 0.23, 0.07
 _REDUCTION = 0.2  # of a rate at a plateau; Keras's documentation uses it in its example
 
 
-def learning_rate(train: Train, step: int, steps_per_epoch: int, val_losses: Sequence[float] = ()) -> float:
+def learning_rate(train: Train, step: int, steps: Steps, val_losses: Sequence[float] = ()) -> float:
     """The rate of one step.
 
     Args:
         train: settings of one stage.
         step: from 0, counted over the stage.
-        steps_per_epoch: batches of an epoch.
+        steps: of the stage.
         val_losses: of the stage's finished epochs.
     """
-    return train.learning_rate * _share(train, step, steps_per_epoch, val_losses)
+    return train.learning_rate * _share(train, step, steps, val_losses)
 
 
-def _share(train: Train, step: int, steps_per_epoch: int, val_losses: Sequence[float]) -> float:
-    last = train.epochs * steps_per_epoch
+def _share(train: Train, step: int, steps: Steps, val_losses: Sequence[float]) -> float:
+    last = steps.total
     if train.schedule == "cosine":
-        return _cosine(step, train.warmup_epochs * steps_per_epoch, last)
+        return _cosine(step, steps.before(train.warmup_epochs), last)
     if train.schedule == "one_cycle":
         return _one_cycle(step / last)
     if train.schedule == "triangular":

@@ -3,30 +3,25 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline_config.errors import DarkroomError
 from pipeline_config.experiment import Train
 from tasks.interrupts import raise_lost_interrupt
-from tasks.progress import Bar
+from tasks.progress import Bar, say
+from tasks.train.budget import TIMED, Budget
 from tasks.train.checkpoint import Checkpoint, Progress
 from tasks.train.compiling import named
 from tasks.train.lookahead import Lookahead
 from tasks.train.schedules import learning_rate
+from tasks.train.steps import Steps
 
 Report = Callable[[Progress], None]
 """Told of the progress after every epoch, by a training that others decide about; may raise to end it."""
 
 _SECONDS_APART = 2.0
 """Between checkpoints of epochs that take less than it takes to write one: no more than this is lost."""
-
-
-def is_done(progress: Progress, stage: Train) -> bool:
-    """Whether the stage that was begun last has had its epochs, or early stopping ends it."""
-    losses, patience = progress.stage_losses, stage.early_stopping_patience
-    stopped = patience is not None and len(losses) - 1 - lowest(losses) >= patience
-    return len(losses) >= stage.epochs or stopped
 
 
 def lowest(losses: list[float]) -> int:
@@ -43,31 +38,50 @@ class Watch:
         kept: whose weights the best weights and the checkpoint are: the model, or one that it is part of.
         progress: of the whole training; gets every epoch that ends.
         stage: its settings.
-        steps: batches of an epoch.
+        steps: of the stage; with a budget, as planned so far.
         name: of the model.
         shown: the bar, moved by every step.
         checkpoint: written after every epoch, or None; of epochs of one piece, which are short, not after each, but
             after the last.
         report: told of every epoch, or None.
         lookahead: the weights' slow average, or None.
+        budget: of time, or None.
+        after_step: told the number of every batch in its epoch, or None.
         rate: learning rate of the last step.
         started: when the epoch began.
         written: when the checkpoint was.
+        timed_from: when the first step ended.
     """
 
     model: Any
     kept: Any
     progress: Progress
     stage: Train
-    steps: int
+    steps: Steps
     name: str
     shown: Bar
     checkpoint: Checkpoint | None
     report: Report | None = None
     lookahead: Lookahead | None = None
+    budget: Budget | None = None
+    after_step: Callable[[int], None] | None = None
     rate: float = math.nan
-    started: float = field(default_factory=time.perf_counter)
+    started: float = math.nan
     written: float = -math.inf
+    timed_from: float = math.nan
+
+    def __post_init__(self) -> None:
+        """The first epoch begins; where an interrupted training goes on it is planned anew."""
+        self.started = time.perf_counter()
+        if self.budget and self.progress.seconds:
+            self._plan(self.progress.seconds / self._steps_done(0))
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the stage has had its epochs, or early stopping ends it."""
+        losses, patience = self.progress.stage_losses, self.stage.early_stopping_patience
+        stopped = patience is not None and len(losses) - 1 - lowest(losses) >= patience
+        return len(losses) >= len(self.steps.batches) or stopped
 
     def as_callback(self) -> Any:
         """For Keras, which hands on the logs of a batch by their name."""
@@ -81,7 +95,7 @@ class Watch:
 
     def rates_of_epoch(self) -> list[float]:
         """The learning rate of every step of the coming epoch."""
-        return [self._rate(batch) for batch in range(self.steps)]
+        return [self._rate(batch) for batch in range(self._batches)]
 
     def end_epoch_of_one_piece(self, logs: dict[str, float]) -> None:
         """The same for an epoch that ran without callbacks.
@@ -92,8 +106,8 @@ class Watch:
         Raises:
             DarkroomError: a loss became infinite or not a number.
         """
-        self.rate = self._rate(self.steps - 1)
-        self.shown.advance(self.steps)
+        self.rate = self._rate(self._batches - 1)
+        self.shown.advance(self._batches)
         _check_finite(self.name, "training", logs["loss"], f"a step of epoch {self.progress.epochs + 1}")
         self._end_epoch(named(logs), seconds_apart=_SECONDS_APART)
 
@@ -102,7 +116,12 @@ class Watch:
 
     def _steps_done(self, batch: int) -> int:
         """Of the stage, before this batch of the coming epoch."""
-        return len(self.progress.stage_losses) * self.steps + batch
+        return self.steps.before(len(self.progress.stage_losses)) + batch
+
+    @property
+    def _batches(self) -> int:
+        """Of the coming epoch."""
+        return self.steps.batches[len(self.progress.stage_losses)]
 
     def _begin_step(self, batch: int) -> None:
         rate = self._rate(batch)
@@ -113,19 +132,42 @@ class Watch:
         self.shown.advance()
         raise_lost_interrupt()
         if self.lookahead:
-            self.lookahead.after_step(batch, self._steps_done(batch) / (self.steps * self.stage.epochs))
+            self.lookahead.after_step(self._steps_done(batch) / self.steps.total, batch == self._batches - 1)
+        if self.after_step:
+            self.after_step(batch)
         _check_finite(self.name, "training", loss, f"step {batch + 1} of an epoch")
+        if self.budget:
+            self._keep_time(batch)
+
+    def _keep_time(self, batch: int) -> None:
+        """Plan after some steps of the first epoch; end the last one where it is a short one."""
+        if batch == 0:
+            self.timed_from = time.perf_counter()
+        if batch == TIMED and not self.progress.stage_losses:
+            self._plan((time.perf_counter() - self.timed_from) / TIMED)
+            say(f"{self.name}: {self.steps.total / self.steps.batches[0]:.1f} epochs fit into its time_budget")
+        if batch >= self._batches - 1:
+            self.model.stop_training = True
+
+    def _plan(self, step_seconds: float) -> None:
+        if self.budget:
+            seconds = self.progress.seconds + time.perf_counter() - self.started
+            self.steps = self.budget.steps(self._steps_done(0), seconds, step_seconds)
+            self.shown.expect(self.steps.total)
 
     def _end_epoch(self, logs: dict[str, float], seconds_apart: float = 0.0) -> None:
-        progress, epoch = self.progress, self.progress.epochs
+        progress, epoch, batches = self.progress, self.progress.epochs, self._batches
         _check_finite(self.name, "validation", logs["val_loss"], f"the end of epoch {epoch + 1}")
         for metric, value in {**logs, "learning_rate": self.rate}.items():
             progress.history.setdefault(metric, []).append(float(value))
-        progress.seconds += time.perf_counter() - self.started
+        taken = time.perf_counter() - self.started
+        progress.seconds += taken
+        progress.images_seen += self.steps.images[len(progress.stage_losses) - 1]
         self.started = time.perf_counter()
         if self.stage.early_stopping_patience and lowest(progress.history["val_loss"]) == epoch:
             progress.best_weights = self.kept.get_weights()
-        is_last = is_done(progress, self.stage)
+        self._plan(taken / batches)
+        is_last = self.is_done
         if self.checkpoint and (is_last or time.perf_counter() - self.written >= seconds_apart):
             self.checkpoint.save(progress, self.kept)
             self.written = time.perf_counter()

@@ -270,7 +270,7 @@ def test_misspelt_key_of_the_dataset_section_is_set_right(load):
     [
         ("train.epochs=0", "train.epochs: expected greater than or equal to 1; received 0"),
         ("train.learning_rate=0", "train.learning_rate: expected greater than 0; received 0"),
-        ("train.optimizer=adem", "train.optimizer: expected 'adam', 'rmsprop' or 'sgd'; received 'adem'"),
+        ("train.optimizer=adem", "train.optimizer: expected 'adam', 'rmsprop', 'sgd' or 'muon'; received 'adem'"),
         ("train.augmentation.width_shift=1", "train.augmentation.width_shift: expected less than 1; received 1"),
         ("train.class_weights=balance", "train.class_weights: expected 'balanced'; received 'balance'"),
         (

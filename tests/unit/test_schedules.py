@@ -7,10 +7,12 @@ from pydantic import ValidationError
 
 from pipeline_config.experiment import Train
 from tasks.train.schedules import learning_rate, plateaus
+from tasks.train.steps import steps_of
 
 
 def rate(step, losses=(), **train):
-    return learning_rate(Train(epochs=4, learning_rate=0.01, **train), step, 5, losses)
+    settings = Train(epochs=4, batch_size=10, learning_rate=0.01, **train)
+    return learning_rate(settings, step, steps_of(settings, 50), losses)
 
 
 @pytest.mark.parametrize(("step", "expected"), [(0, 0.01), (10, 0.005), (20, 0.0)])
@@ -58,8 +60,8 @@ def test_rate_of_every_step_is_above_zero_and_at_most_the_one_that_was_set(sched
     warmup = data.draw(st.integers(0, epochs - 1)) if schedule == "cosine" else 0
     step = data.draw(st.integers(0, epochs * steps - 1))
     losses = data.draw(st.lists(st.floats(0, 9), max_size=epochs))
-    train = Train(epochs=epochs, learning_rate=0.3, schedule=schedule, warmup_epochs=warmup)
-    assert 0 < learning_rate(train, step, steps, losses) <= 0.3 * (1 + 1e-12)
+    train = Train(epochs=epochs, batch_size=1, learning_rate=0.3, schedule=schedule, warmup_epochs=warmup)
+    assert 0 < learning_rate(train, step, steps_of(train, steps), losses) <= 0.3 * (1 + 1e-12)
 
 
 @pytest.mark.parametrize(
