@@ -10,11 +10,12 @@ import numpy as np
 
 from benchmarks.images import random_images
 from benchmarks.report import Row, in_turns, show
-from pipeline_config.experiment import Model, Train
+from pipeline_config.experiment import Compute, Model, Train
 from tasks.input_pipeline import ImageSet
+from tasks.progress import say
 from tasks.train.compiling import compile_model
+from tasks.train.compute.choice import choose_policy
 from tasks.train.compute.network import for_training
-from tasks.train.compute.policy import Policy
 from tasks.train.compute.work import operations_per_image
 from tasks.train.registry import build_model
 from tasks.train.targets import training_data
@@ -22,6 +23,8 @@ from tasks.train.targets import training_data
 BATCH = 128
 WITH_GRADIENTS = "convolutions in bfloat16, with gradients"
 SHAPE = (32, 32, 3)
+CIFAR_10 = 50_000
+"""Images that the policy is chosen for."""
 LONGER = 2
 """Rounds of ours have so many times the steps: they then take as long as the others', and what an epoch costs once
 weighs no more."""
@@ -72,12 +75,14 @@ def model(augmented: bool = False) -> Model:
 
 
 def ours(augmented: bool) -> Callable[[ImageSet, int], Callable[[], float]]:
-    """As `darkroom run` trains where bfloat16 is faster: fused kernels, batches from the cache."""
+    """As `darkroom run` trains: by the policy that it finds to be the fastest, on batches from the cache."""
 
     def trainer(images: ImageSet, steps: int) -> Callable[[], float]:
         section = model(augmented)
-        policy = Policy("bfloat16", fused_batch_normalization=True, jit=False, threads=0)
-        network = for_training(build_model(section, SHAPE, 10), policy)
+        built = build_model(section, SHAPE, 10)
+        policy, reason = choose_policy(built, section, SHAPE[:2], CIFAR_10, Compute(), images.path.parent)
+        say(f"darkroom trains in {reason}")
+        network = for_training(built, policy)
         compile_model(network, section.train)
         data = training_data(network, images, section.train, 0)
         return lambda: _rate(network, LONGER * steps, data)

@@ -147,6 +147,25 @@ def test_only_convolutions_over_small_maps_have_their_gradients_by_convolutions(
     assert losses[-1] < losses[0]
 
 
+def operations(network, side):
+    import tensorflow as tf
+
+    call = tf.function(lambda pixels: network(pixels, training=True), autograph=False)
+    graph = call.get_concrete_function(tf.TensorSpec((None, side, side, 3), tf.uint8)).graph
+    return {operation.type for operation in graph.get_operations()}
+
+
+def test_images_that_have_the_network_s_size_are_not_resized_in_its_training(pixels):
+    network = network_of()
+    copy = for_training(network, FLOAT32)
+    assert "ScaleAndTranslate" in operations(network, SIZE[0])
+    assert "ScaleAndTranslate" not in operations(copy, SIZE[0])
+    assert "ScaleAndTranslate" in operations(copy, 2 * SIZE[0])
+    larger = np.repeat(np.repeat(pixels, 2, axis=1), 2, axis=2)
+    for images in (pixels, larger):
+        np.testing.assert_allclose(copy.predict_on_batch(images), network.predict_on_batch(images), atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["gelu", "silu"])
 def test_a_compiled_activation_has_keras_s_value_and_slope(name):
     import keras

@@ -28,7 +28,7 @@ def test_singular_values_come_near_to_one_whatever_the_scale(shape, seed, scale)
     values = np.linalg.svd(matrix, compute_uv=False)
     if values[-1] < 0.1 * np.linalg.norm(matrix):
         return  # five iterations more would be needed for directions so small
-    found = np.linalg.svd(np.asarray(orthogonalised(scale * matrix)), compute_uv=False)
+    found = np.linalg.svd(np.asarray(orthogonalised(scale * matrix, "float32")), compute_uv=False)
     assert (found > 0.6).all()
     assert (found < 1.3).all()
 
@@ -40,7 +40,7 @@ def test_the_step_of_a_kernel_is_orthogonal_and_has_its_own_rate():
     assert values.min() > 0.6
     assert values.max() < 1.3
     assert (changed * gradient.reshape(-1, 8)).sum() < 0
-    np.testing.assert_allclose(step(1e3 * gradient, kernel_rate=2).reshape(-1, 8), changed, rtol=1e-3)
+    np.testing.assert_allclose(step(1e3 * gradient, kernel_rate=2).reshape(-1, 8), changed, atol=2e-3)
 
 
 @pytest.mark.parametrize("shape", [(5,), (4, 3), (3, 3, 6, 1)])

@@ -6,6 +6,7 @@ from typing import Any
 from tasks.train.compute.activation import COMPILED, compiled
 from tasks.train.compute.batch_normalization import fused_batch_normalization
 from tasks.train.compute.policy import Policy
+from tasks.train.compute.resizing import sparing
 from tasks.train.compute.small_maps import is_for, small_map_convolution
 from tasks.train.freezing import find_backbone, keep_in_inference_mode
 from tasks.train.layer_graph.calls import is_model, layers_of
@@ -106,4 +107,6 @@ def _kind(layer: Any, policy: Policy) -> Any:
     """Of the copy."""
     if _is_fused(layer, policy):
         return fused_batch_normalization()
-    return small_map_convolution() if _has_own_gradient(layer, policy) else type(layer)
+    if _has_own_gradient(layer, policy):
+        return small_map_convolution()
+    return sparing(type(layer)) if type(layer).__name__ == "Resize" else type(layer)
