@@ -164,7 +164,7 @@ class Train(Section):
     batch_size: int = Field(32, ge=1)
     optimizer: Optimizer = "adam"
     learning_rate: float = Field(1e-3, gt=0)
-    schedule: Literal["constant", "cosine", "one_cycle", "triangular", "reduce_on_plateau"] = Field(
+    schedule: Literal["constant", "linear", "cosine", "one_cycle", "triangular", "reduce_on_plateau"] = Field(
         "constant", description="of the learning rate, over each stage"
     )
     warmup_epochs: int = Field(0, ge=0, description="of a cosine: the learning rate rises to its full value first")

@@ -36,6 +36,8 @@ def learning_rate(train: Train, step: int, steps: Steps, val_losses: Sequence[fl
 
 def _share(train: Train, step: int, steps: Steps, val_losses: Sequence[float]) -> float:
     last = steps.total
+    if train.schedule == "linear":
+        return 1 - step / last
     if train.schedule == "cosine":
         return _cosine(step, steps.before(train.warmup_epochs), last)
     if train.schedule == "one_cycle":

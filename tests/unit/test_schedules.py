@@ -25,6 +25,11 @@ def test_warm_up_rises_in_a_straight_line_before_the_cosine(step, expected):
     assert rate(step, schedule="cosine", warmup_epochs=1) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize(("step", "expected"), [(0, 0.01), (5, 0.0075), (20, 0.0)])
+def test_linear_falls_from_the_whole_rate_to_nothing(step, expected):
+    assert rate(step, schedule="linear") == pytest.approx(expected, abs=1e-12)
+
+
 @pytest.mark.parametrize(("step", "expected"), [(0, 0.0004), (3, 0.0052), (6, 0.01), (13, 0.005), (20, 4e-8)])
 def test_one_cycle_rises_for_three_tenths_and_falls_to_almost_nothing(step, expected):
     assert rate(step, schedule="one_cycle") == pytest.approx(expected, rel=1e-4)
@@ -51,7 +56,7 @@ def test_rate_falls_to_a_fifth_after_so_many_epochs_without_a_lower_loss(losses,
 
 
 @given(
-    schedule=st.sampled_from(["constant", "cosine", "one_cycle", "triangular", "reduce_on_plateau"]),
+    schedule=st.sampled_from(["constant", "linear", "cosine", "one_cycle", "triangular", "reduce_on_plateau"]),
     epochs=st.integers(1, 9),
     steps=st.integers(1, 30),
     data=st.data(),
