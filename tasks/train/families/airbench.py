@@ -92,10 +92,17 @@ def _covariance(image: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _convolved(x: Any, width: int) -> Any:
-    """3×3 same convolution that hands on its input's channels, as far as it has filters for them (Dirac)."""
-    from keras import layers
+    """3×3 same convolution that hands on its input's channels, as far as it has filters for them (Dirac).
 
-    convolution = layers.Conv2D(width, 3, padding="same", use_bias=False, kernel_initializer=_initializer())
+    Its filters keep their length, which batch normalisation takes away again: what a step turns them by then hangs on
+    the learning rate alone.
+    """
+    from keras import constraints, layers
+
+    unit = constraints.UnitNorm(axis=(0, 1, 2))
+    convolution = layers.Conv2D(
+        width, 3, padding="same", use_bias=False, kernel_initializer=_initializer(), kernel_constraint=unit
+    )
     y = convolution(x)
     kernel = convolution.get_weights()[0]
     handed_on = np.arange(min(kernel.shape[2:]))
