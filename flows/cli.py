@@ -208,6 +208,18 @@ def list_(what: Annotated[str, typer.Argument(help="families, sources or experim
 
 
 @app.command()
+def doctor(json_: JsonOption = False, debug: DebugOption = False) -> None:
+    """Tell what is installed, what this machine computes with, what can be written and reached."""
+
+    def tell() -> Answer:
+        from flows.doctor import examine
+
+        return examine()
+
+    answer(tell, json_, debug)
+
+
+@app.command()
 def ui(port: Annotated[int, typer.Option(help="on 127.0.0.1")] = 5000) -> None:
     """Open what was logged in the MLflow UI, until Ctrl-C."""
     settings = Settings()

@@ -110,15 +110,30 @@ def check_places(settings: Settings) -> None:
         DarkroomError: the home cannot be written or is full.
         Unreachable: a configured server does not answer.
     """
+    check_home(settings)
+    check_tracking_server(settings)
+    check_prefect_server(settings)
+
+
+def check_home(settings: Settings) -> None:
+    """The home can be written, and is not full."""
     check_space(settings.home)
     settings.cache.mkdir(parents=True, exist_ok=True)
     tracking.owner()  # which tells other processes that half-written files may be this one's
+
+
+def check_tracking_server(settings: Settings) -> None:
+    """MLflow's server answers, where there is one."""
     if settings.tracks_on_server:
         check_answers(
             f"{settings.tracking_uri.rstrip('/')}/health",
             f"MLFLOW_TRACKING_URI={settings.tracking_uri}",
             "start it, or unset the variable",
         )
+
+
+def check_prefect_server(settings: Settings) -> None:
+    """Prefect's server answers, where the user named one."""
     if settings.prefect_server:
         check_answers(
             f"{settings.prefect_server.rstrip('/')}/health",

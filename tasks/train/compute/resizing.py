@@ -3,11 +3,9 @@
 TensorFlow resizes them to their own size by one thread, which for small images takes as long as a convolution.
 """
 
-from functools import cache
 from typing import Any
 
 
-@cache
 def sparing(kind: type[Any]) -> type[Any]:
     """A class of operations as Keras's `Resize`, which it is given, with the same results."""
 
