@@ -196,13 +196,6 @@ class Train(Section):
     lookahead: bool = Field(
         False, description="every five steps the weights return part of the way to their slow average"
     )
-    skip_easy: float = Field(
-        0.0,
-        ge=0,
-        le=0.6,
-        description="share of the training images that an epoch leaves out, of those with the lowest losses; the first "
-        "and the last epochs have all",
-    )
     stages: tuple[Stage, ...] = Field(
         (), description="one after the other, instead of epochs and learning_rate; for families with a backbone"
     )

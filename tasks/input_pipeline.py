@@ -132,7 +132,6 @@ def training_batches(
     augment: "Augment | None" = None,
     first_epoch: int = 0,
     with_boxes: bool = False,
-    kept: Positions | None = None,
 ) -> Any:
     """Endless batches of the training images, shuffled fully in every epoch.
 
@@ -143,13 +142,12 @@ def training_batches(
         augment: changes the batches' pixels.
         first_epoch: from 0; the batches are those that follow after so many epochs.
         with_boxes: a batch also has its images' boxes.
-        kept: which of the training images are used, by their number among them; all where none are given.
 
     Returns:
         A `tf.data.Dataset` of `(batch, height, width, 3)` uint8 and `(batch,)` int64, with boxes also `(batch, 4)`
         float32 as `images.boxes`; an epoch is `steps_per_epoch(images, batch_size)` of them.
     """
-    positions = images.positions("train") if kept is None else images.positions("train")[kept]
+    positions = images.positions("train")
 
     def orders() -> Iterator[Positions]:
         for epoch in itertools.count(first_epoch):

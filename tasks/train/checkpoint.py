@@ -38,7 +38,6 @@ class Progress:
         seconds: of fitting so far.
         images_seen: training images so far, counted once for each time they were used.
         best_weights: of the lowest validation loss of all epochs; empty where the last weights are to be kept.
-        losses: of every training image when it was last trained on; none where nothing hangs on them.
     """
 
     history: History = field(default_factory=dict)
@@ -46,7 +45,6 @@ class Progress:
     seconds: float = 0.0
     images_seen: int = 0
     best_weights: Arrays = field(default_factory=list)
-    losses: Arrays = field(default_factory=list)
 
     @property
     def epochs(self) -> int:
@@ -71,10 +69,9 @@ class Checkpoint:
 
     def save(self, progress: Progress, model: Any) -> None:
         """Write the progress, the model's variables and its optimizer's, whole or not at all."""
-        lists = {"state": [np.asarray(variable) for variable in _variables(model)]}
-        lists |= {"best_weights": progress.best_weights, "losses": progress.losses}
-        about = {key: value for key, value in asdict(progress).items() if key not in lists}
-        arrays = {key: array for name, arrays in lists.items() for key, array in _numbered(name, arrays).items()}
+        about = {key: value for key, value in asdict(progress).items() if key != "best_weights"}
+        state = [np.asarray(variable) for variable in _variables(model)]
+        arrays = {**_numbered("state", state), **_numbered("best", progress.best_weights)}
         with write_whole(self.path) as temporary:
             np.savez(temporary, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
 
@@ -83,8 +80,7 @@ class Checkpoint:
         try:
             with np.load(self.path, allow_pickle=False) as saved:
                 about = json.loads(str(saved["about"]))
-                best_weights, losses = (_collected(name, saved) for name in ("best_weights", "losses"))
-                return Progress(**about, best_weights=best_weights, losses=losses), _collected("state", saved)
+                return Progress(**about, best_weights=_collected("best", saved)), _collected("state", saved)
         except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile):
             return None
 

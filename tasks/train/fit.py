@@ -11,7 +11,6 @@ from tasks import predictions
 from tasks.input_pipeline import ImageSet
 from tasks.prediction import predict_split
 from tasks.progress import bar, say
-from tasks.train.budget import Budget
 from tasks.train.checkpoint import Checkpoint, History, Progress, restore
 from tasks.train.compiling import compile_model
 from tasks.train.feature_cache import FeatureCache
@@ -19,8 +18,8 @@ from tasks.train.features import Parts, bytes_of_features, is_frozen, open_featu
 from tasks.train.freezing import set_trainable
 from tasks.train.head_fit import fit_head
 from tasks.train.lookahead import Lookahead
-from tasks.train.pixel_fit import fit_on_pixels
 from tasks.train.steps import Steps, steps_of
+from tasks.train.targets import class_weights, training_data, validation_data
 from tasks.train.watching import Report, Watch, lowest
 
 
@@ -86,14 +85,12 @@ def fit_model(
         report: told of every epoch of a network.
 
     Raises:
-        ConfigurationError: `augmented_copies` are asked for, and no stage has a frozen backbone, or `skip_easy` for a
-            model with a box head.
+        ConfigurationError: `augmented_copies` are asked for, and no stage has a frozen backbone.
         DarkroomError: the loss became infinite or not a number.
     """
     if hasattr(model, "predict_proba"):
         return _fit_sklearn(model, images, name)
     _check_copies(model, train, name)
-    _check_heads(model, train, name)
     return _Training(model, images, train, name, checkpoint, features, jit, report).fit()
 
 
@@ -141,16 +138,12 @@ class _Training:
                 assert trainee is not None
                 about = (progress, stages[number], steps[number], self.name, shown, self.checkpoint, self.report)
                 average = Lookahead(trainee.model) if stages[number].lookahead else None
-                watch = Watch(trainee.model, trainee.kept, *about, average, self._budget())
+                watch = Watch(trainee.model, trainee.kept, *about, average)
                 self._fit_stage(trainee, stages[number], progress, watch)
             shown.shrink_to_done()
         chosen = lowest(progress.history["val_loss"]) + 1 if train.early_stopping_patience else progress.epochs
         starts = tuple(progress.stage_starts)
         return Fit(progress.history, chosen, progress.seconds, progress.images_seen, starts, resumed_after)
-
-    def _budget(self) -> Budget | None:
-        seconds = self.train.time_budget
-        return Budget(self.train, len(self.images.positions("train")), seconds) if seconds else None
 
     def _resumed(self, stages: list[Train]) -> tuple[Progress, _Trainee | None]:
         """The progress of an interrupted training, and what its stage fits in the state that it had; else neither."""
@@ -178,9 +171,9 @@ class _Training:
         """Of the network, where the stage is fitted on features; else why it is not."""
         if self.features is None or not is_frozen(self.network):
             return None
-        if by_step := [key for key in ("lookahead", "skip_easy") if getattr(stage, key)]:
+        if stage.lookahead:
             say(
-                f"{self.name}: the backbone is frozen, but with train.{by_step[0]} the images go through it in every "
+                f"{self.name}: the backbone is frozen, but with train.lookahead the images go through it in every "
                 "epoch; without it each would once"
             )
             return None
@@ -206,7 +199,7 @@ class _Training:
                     opened = open_features(trainee.parts, self.images, stage, self.features, self.name, reading)
                     fit_head(trainee.model, opened, self.images, stage, progress, watch)
             else:
-                fit_on_pixels(trainee.model, self.images, stage, progress, watch)
+                _fit_on_pixels(trainee.model, self.images, stage, progress, watch)
         if stage.early_stopping_patience:
             trainee.kept.set_weights(progress.best_weights)
 
@@ -225,6 +218,20 @@ def _batches_done(steps: list[Steps], progress: Progress) -> int:
     return sum(each.before(end - start) for each, start, end in zip(steps, starts, ends, strict=False))
 
 
+def _fit_on_pixels(model: Any, images: ImageSet, stage: Train, progress: Progress, watch: Watch) -> None:
+    model.fit(
+        training_data(model, images, stage, len(progress.stage_losses)),
+        validation_data=validation_data(model, images),
+        initial_epoch=progress.epochs,
+        epochs=progress.stage_starts[-1] - 1 + stage.epochs,
+        steps_per_epoch=watch.steps.per_epoch,
+        callbacks=[watch.as_callback()],
+        class_weight=class_weights(images, stage),
+        shuffle=False,  # the batches are shuffled already
+        verbose=0,
+    )
+
+
 def _check_copies(network: Any, train: Train, name: str) -> None:
     """Copies of images are for what is computed once of each: the features of a frozen backbone."""
     stages = [stage.trainable for stage in train.stages]
@@ -233,15 +240,6 @@ def _check_copies(network: Any, train: Train, name: str) -> None:
             f"models.{name}.train.augmented_copies: expected none, since no stage of this training has a frozen "
             f"backbone, whose features of the copies would be computed once; received {train.augmented_copies}; "
             "take it away, or freeze the backbone with trainable: none"
-        )
-
-
-def _check_heads(network: Any, train: Train, name: str) -> None:
-    """Which images are easy is told by the losses of one head."""
-    if train.skip_easy and isinstance(network.output, dict):
-        raise ConfigurationError(
-            f"models.{name}.train.skip_easy: expected 0 for a model with a box head; received {train.skip_easy}; "
-            "take it away, or give params.heads=[class]"
         )
 
 

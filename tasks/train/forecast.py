@@ -19,7 +19,6 @@ from tasks.train.fit import stages_of
 from tasks.train.freezing import set_trainable
 from tasks.train.layer_graph.table import LayerRow, rows_of
 from tasks.train.registry import build_model
-from tasks.train.steps import steps_of
 from tasks.train.targets import random_batch
 
 _TIMED_STEPS = 3
@@ -117,7 +116,7 @@ def _forecast_stage(
         policy, _ = choose_policy(built, of_stage, input_shape[:2], num_images, compute, Settings().cache)
         of_image = _step_seconds(built, policy, train, input_shape) / train.batch_size
         kept_once = is_frozen(built) and not train.augmentation
-        seen = num_images if kept_once else sum(steps_of(train, num_images).images)
+        seen = num_images if kept_once else train.epochs * num_images
         of_epoch, of_fit = of_image * num_images, min(of_image * seen, train.time_budget or math.inf)
     memory = training_bytes(network, train.batch_size, train.optimizer)
     return StageForecast(trainable, train.epochs, network.trainable_parameters, memory, of_epoch, of_fit)

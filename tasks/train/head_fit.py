@@ -85,7 +85,7 @@ def fit_head(
     test_step = _test_step(head, (example, *plain_targets))
     while not watch.is_done:
         epoch = len(progress.stage_losses)
-        order = epoch_order(np.arange(len(train)), stage.seed, epoch)[: watch.steps.images[epoch]]
+        order = epoch_order(np.arange(len(train)), stage.seed, epoch)[: watch.steps.images_of(epoch)]
         copy = features.copies[epoch % len(features.copies)]
         rows = _Rows(copy, dtype, features.train[order], targets, train[order])
         rates = np.array(watch.rates_of_epoch(), np.float32)

@@ -6,13 +6,13 @@ import numpy as np
 
 from pipeline_config.errors import DataError
 from pipeline_config.experiment import Train
-from tasks.input_pipeline import ImageSet, Positions, as_written, ordered_batches, training_batches
+from tasks.input_pipeline import ImageSet, as_written, ordered_batches, training_batches
 from tasks.prediction import BATCH_SIZE
 from tasks.train.augmentation import augment_with
 from tasks.train.heads import head_sizes
 
 
-def training_data(network: Any, images: ImageSet, train: Train, first_epoch: int, kept: Positions | None = None) -> Any:
+def training_data(network: Any, images: ImageSet, train: Train, first_epoch: int) -> Any:
     """Endless batches of the training images, with the settings' augmentation and label smoothing.
 
     Args:
@@ -20,7 +20,6 @@ def training_data(network: Any, images: ImageSet, train: Train, first_epoch: int
         images: training rows are used.
         train: settings of one stage.
         first_epoch: of the stage, from 0.
-        kept: as of `training_batches`.
 
     Returns:
         A `tf.data.Dataset` of pixels and one-hot labels, of which `(1 - label_smoothing)` is on the label and the rest
@@ -34,7 +33,7 @@ def training_data(network: Any, images: ImageSet, train: Train, first_epoch: int
     if "box" in heads:
         check_boxes(images)
     augment = augment_with(train.augmentation) if train.augmentation else None
-    batches = training_batches(images, train.batch_size, train.seed, augment, first_epoch, "box" in heads, kept)
+    batches = training_batches(images, train.batch_size, train.seed, augment, first_epoch, "box" in heads)
     return batches.map(as_written(targets_of(heads, train.label_smoothing)))
 
 

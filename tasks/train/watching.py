@@ -10,7 +10,6 @@ from pipeline_config.errors import DarkroomError
 from pipeline_config.experiment import Train
 from tasks.interrupts import raise_lost_interrupt
 from tasks.progress import Bar, say
-from tasks.train.budget import TIMED, Budget
 from tasks.train.checkpoint import Checkpoint, Progress
 from tasks.train.compiling import named
 from tasks.train.lookahead import Lookahead
@@ -19,6 +18,9 @@ from tasks.train.steps import Steps
 
 Report = Callable[[Progress], None]
 """Told of the progress after every epoch, by a training that others decide about; may raise to end it."""
+
+_TIMED = 8
+"""Steps that tell, after a first one that traces the graph, how many there will be; every epoch tells it better."""
 
 _SECONDS_APART = 2.0
 """Between checkpoints of epochs that take less than it takes to write one: no more than this is lost."""
@@ -38,15 +40,13 @@ class Watch:
         kept: whose weights the best weights and the checkpoint are: the model, or one that it is part of.
         progress: of the whole training; gets every epoch that ends.
         stage: its settings.
-        steps: of the stage; with a budget, as planned so far.
+        steps: of the stage; with a time_budget, as planned so far.
         name: of the model.
         shown: the bar, moved by every step.
         checkpoint: written after every epoch, or None; of epochs of one piece, which are short, not after each, but
             after the last.
         report: told of every epoch, or None.
         lookahead: the weights' slow average, or None.
-        budget: of time, or None.
-        after_step: told the number of every batch in its epoch, or None.
         rate: learning rate of the last step.
         started: when the epoch began.
         written: when the checkpoint was.
@@ -63,17 +63,15 @@ class Watch:
     checkpoint: Checkpoint | None
     report: Report | None = None
     lookahead: Lookahead | None = None
-    budget: Budget | None = None
-    after_step: Callable[[int], None] | None = None
     rate: float = math.nan
     started: float = math.nan
     written: float = -math.inf
     timed_from: float = math.nan
 
     def __post_init__(self) -> None:
-        """The first epoch begins; where an interrupted training goes on it is planned anew."""
+        """The first epoch begins; where a training that was interrupted goes on, its time tells how many follow."""
         self.started = time.perf_counter()
-        if self.budget and self.progress.seconds:
+        if self.progress.stage_losses:
             self._plan(self.progress.seconds / self._steps_done(0))
 
     @property
@@ -81,7 +79,7 @@ class Watch:
         """Whether the stage has had its epochs, or early stopping ends it."""
         losses, patience = self.progress.stage_losses, self.stage.early_stopping_patience
         stopped = patience is not None and len(losses) - 1 - lowest(losses) >= patience
-        return len(losses) >= len(self.steps.batches) or stopped
+        return len(losses) >= self.steps.epochs or stopped
 
     def as_callback(self) -> Any:
         """For Keras, which hands on the logs of a batch by their name."""
@@ -121,7 +119,7 @@ class Watch:
     @property
     def _batches(self) -> int:
         """Of the coming epoch."""
-        return self.steps.batches[len(self.progress.stage_losses)]
+        return self.steps.of(len(self.progress.stage_losses))
 
     def _begin_step(self, batch: int) -> None:
         rate = self._rate(batch)
@@ -133,36 +131,38 @@ class Watch:
         raise_lost_interrupt()
         if self.lookahead:
             self.lookahead.after_step(self._steps_done(batch) / self.steps.total, batch == self._batches - 1)
-        if self.after_step:
-            self.after_step(batch)
         _check_finite(self.name, "training", loss, f"step {batch + 1} of an epoch")
-        if self.budget:
+        if self.stage.time_budget:
             self._keep_time(batch)
 
     def _keep_time(self, batch: int) -> None:
         """Plan after some steps of the first epoch; end the last one where it is a short one."""
         if batch == 0:
             self.timed_from = time.perf_counter()
-        if batch == TIMED and not self.progress.stage_losses:
-            self._plan((time.perf_counter() - self.timed_from) / TIMED)
-            say(f"{self.name}: {self.steps.total / self.steps.batches[0]:.1f} epochs fit into its time_budget")
-        if batch >= self._batches - 1:
-            self.model.stop_training = True
+        if batch == _TIMED and not self.progress.stage_losses:
+            self._plan((time.perf_counter() - self.timed_from) / _TIMED)
+            say(f"{self.name}: {self.steps.total / self.steps.per_epoch:.1f} epochs fit into its time_budget")
+        if self._batches <= batch + 1 < self.steps.per_epoch:
+            self.model.stop_training = True  # Keras then ends the epoch as any other
 
     def _plan(self, step_seconds: float) -> None:
-        if self.budget:
-            seconds = self.progress.seconds + time.perf_counter() - self.started
-            self.steps = self.budget.steps(self._steps_done(0), seconds, step_seconds)
-            self.shown.expect(self.steps.total)
+        """Lay the stage over what is left of its time, if that is limited."""
+        if not self.stage.time_budget:
+            return
+        seconds = self.progress.seconds + time.perf_counter() - self.started
+        left, done = self.stage.time_budget - seconds, self._steps_done(0)
+        self.steps = self.steps.within(left, step_seconds, done, self.stage.epochs)
+        self.shown.expect(self.steps.total)
 
     def _end_epoch(self, logs: dict[str, float], seconds_apart: float = 0.0) -> None:
-        progress, epoch, batches = self.progress, self.progress.epochs, self._batches
+        progress, epoch = self.progress, self.progress.epochs
+        batches, images = self._batches, self.steps.images_of(len(progress.stage_losses))
         _check_finite(self.name, "validation", logs["val_loss"], f"the end of epoch {epoch + 1}")
         for metric, value in {**logs, "learning_rate": self.rate}.items():
             progress.history.setdefault(metric, []).append(float(value))
         taken = time.perf_counter() - self.started
         progress.seconds += taken
-        progress.images_seen += self.steps.images[len(progress.stage_losses) - 1]
+        progress.images_seen += images
         self.started = time.perf_counter()
         if self.stage.early_stopping_patience and lowest(progress.history["val_loss"]) == epoch:
             progress.best_weights = self.kept.get_weights()

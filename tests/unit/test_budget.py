@@ -1,12 +1,13 @@
 """Trainings that end by the clock."""
 
+from itertools import accumulate
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipeline_config.experiment import Train
-from tasks.train.budget import Budget, steps_within
 from tasks.train.steps import steps_of
 from tests.unit.test_resume import fitted, make_images, make_model
 
@@ -17,29 +18,23 @@ def images(tmp_path_factory):
 
 
 @given(
-    epochs=st.integers(1, 30),
     images=st.integers(1, 500),
     batch_size=st.integers(1, 64),
-    skip_easy=st.sampled_from([0.0, 0.3]),
-    batches=st.integers(1, 400),
+    epochs=st.integers(1, 30),
+    seconds=st.floats(-5, 500),
+    data=st.data(),
 )
-def test_a_plan_has_as_many_batches_as_were_asked_for_and_at_most_all(epochs, images, batch_size, skip_easy, batches):
-    train = Train(epochs=epochs, batch_size=batch_size, skip_easy=skip_easy)
-    steps, all_steps = steps_within(train, images, batches), steps_of(train, images)
-    assert steps.total == min(batches, all_steps.total) or steps.total == batches
-    assert len(steps.batches) == len(steps.images) <= epochs
-    assert min(steps.batches) > 0
-    for seen, count in zip(steps.images, steps.batches, strict=True):
-        assert (count - 1) * batch_size < seen <= count * batch_size
-
-
-def test_what_is_left_of_the_time_is_what_more_batches_there_are():
-    budget = Budget(Train(epochs=40, batch_size=10, time_budget="100s"), 100, 100.0)
-    assert budget.steps(done=0, seconds=0, step_seconds=1.0).batches == (10,) * 10
-    assert budget.steps(done=30, seconds=60, step_seconds=1.0).batches == (10,) * 7
-    assert budget.steps(done=35, seconds=60, step_seconds=2.0).batches == (10, 10, 10, 10, 10, 5)
-    assert budget.steps(done=30, seconds=200, step_seconds=1.0).batches == (10,) * 3  # it is late already
-    assert len(budget.steps(done=0, seconds=0, step_seconds=0.01).batches) == 40
+def test_a_plan_fills_the_time_that_is_left(images, batch_size, epochs, seconds, data):
+    everything = steps_of(Train(epochs=epochs, batch_size=batch_size), images)
+    done = data.draw(st.integers(0, everything.total))
+    steps = everything.within(seconds, 1.0, done, epochs)
+    assert steps.total == min(everything.total, max(1, done + max(int(seconds), 0)))
+    of_epochs = [steps.of(epoch) for epoch in range(steps.epochs)]
+    assert sum(of_epochs) == steps.total
+    assert set(of_epochs[:-1]) <= {everything.per_epoch}
+    assert 0 < of_epochs[-1] <= everything.per_epoch
+    assert [steps.before(epoch) for epoch in range(steps.epochs)] == [0, *accumulate(of_epochs)][:-1]
+    assert steps.images_of(steps.epochs - 1) == min(images, of_epochs[-1] * batch_size)
 
 
 class Clock:
@@ -52,8 +47,7 @@ class Clock:
         return self.now
 
 
-@pytest.mark.parametrize("more", [{}, {"skip_easy": 0.3}])
-def test_a_training_ends_in_its_time_with_its_rate_fallen(images, more, monkeypatch):
+def test_a_training_ends_in_its_time_with_its_rate_fallen(images, monkeypatch):
     """Of its 3 s two epochs of 12 batches and their ends take 2.6; in a batch's mean time of 0.108 s 3 more."""
     from tasks.train import watching
 
@@ -66,7 +60,7 @@ def test_a_training_ends_in_its_time_with_its_rate_fallen(images, more, monkeypa
     monkeypatch.setattr(watching, "time", clock)
     monkeypatch.setattr(watching, "_check_finite", look)
     settings = {"epochs": 99, "batch_size": 2, "time_budget": "3s", "schedule": "cosine"}
-    more = {**settings, "early_stopping_patience": None, "lookahead": False, "augmentation": None, **more}
+    more = {**settings, "early_stopping_patience": None, "lookahead": False, "augmentation": None}
     _, fit = fitted(make_model(train=more), images)
     assert (seen.count("training"), seen.count("validation")) == (27, 3)
     assert fit.images_seen == 2 * 27

@@ -234,7 +234,7 @@ def test_features_too_large_for_float16_are_kept_in_float32(images, cache, secti
 @pytest.fixture
 def on_pixels():
     """What is fitted on pixels; it is not fitted here."""
-    with mock.patch.object(fitting, "fit_on_pixels") as fit:
+    with mock.patch.object(fitting, "_fit_on_pixels") as fit:
         yield fit
 
 

@@ -216,14 +216,12 @@ def test_two_processes_do_not_share_one(tmp_path):
 
 def test_saved_progress_is_read_back_whole(images, tmp_path):
     network, _ = fitted(make_model(train={"epochs": 1}), images)
-    losses = np.array([0.5, np.inf], np.float32)
-    progress = Progress({"val_loss": [1.0, 2.0]}, [1, 2], 3.5, 48, network.get_weights(), [losses])
+    progress = Progress({"val_loss": [1.0, 2.0]}, [1, 2], 3.5, 48, network.get_weights())
     kept = Checkpoint(tmp_path / "kept.npz")
     kept.save(progress, network)
     read, state = kept.load()
     assert (read.history, read.stage_starts, read.seconds) == (progress.history, [1, 2], 3.5)
     assert read.images_seen == 48
-    np.testing.assert_array_equal(read.losses, [losses])
     assert read.epochs == 2
     assert read.stage_losses == [2.0]
     assert len(read.best_weights) == len(progress.best_weights)

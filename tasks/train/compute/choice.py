@@ -84,11 +84,8 @@ def _fastest(policies: list[Policy], rates: list[float], reason: str) -> tuple[P
 
 
 def _devices(network: Any, model: Model, images: int, gpus: int) -> int:
-    """All, where every batch can be shared among them; one where a head is fitted on features, which takes seconds.
-
-    One, too, where the losses of single images are kept.
-    """
-    if model.train.skip_easy or is_frozen(network) or any(stage.trainable == "none" for stage in model.train.stages):
+    """All, where every batch can be shared among them; one where a head is fitted on features, which takes seconds."""
+    if is_frozen(network) or any(stage.trainable == "none" for stage in model.train.stages):
         return 1
     return parts_of_batch(model.train.batch_size, images, gpus)
 
