@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -41,11 +42,12 @@ def _run(experiment: str, overrides: list[str], sweep_only: bool = False) -> Ans
     check_places(Settings())
     warm_up(Settings(), config.dataset, isolating=config.sweep is not None or config.execution.trains_side_by_side)
     from flows.pipeline import ModelsFailed, pipeline
+    from flows.prefect_server import without_heartbeats
     from flows.reconcile import marked_flows
     from flows.summary import as_json, show_result
 
     try:
-        with marked_flows():
+        with marked_flows(), nullcontext() if Settings().prefect_server else without_heartbeats():
             result = pipeline(experiment, overrides, sweep_only)
     except ModelsFailed as error:
         show_result(error.result)

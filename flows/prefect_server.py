@@ -12,6 +12,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pipeline_config.errors import DarkroomError
 
@@ -70,6 +72,18 @@ class TemporaryServer:
             process.kill()
             process.wait()
         process.stdin.close()
+
+
+@contextmanager
+def without_heartbeats() -> Iterator[None]:
+    """Flows within it do not tell the server that they live.
+
+    Nobody hears it at a temporary server, and every flow waits up to a second at its end for the thread that tells.
+    """
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield
 
 
 def is_healthy(url: str) -> bool:
