@@ -5,6 +5,7 @@ import pytest
 
 from pipeline_config.errors import ConfigurationError
 from pipeline_config.experiment import Model, Train
+from tasks.train.compiling import compile_model
 from tasks.train.families.airbench import adapt, whitening_weights
 from tasks.train.optimizers import make_optimizer
 from tasks.train.registry import build_model
@@ -139,6 +140,18 @@ def test_seed_decides_the_first_weights():
     first, again, other = (build(filters=[32], seed=seed).get_weights()[2] for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_filters_keep_their_length_in_training(pixels):
+    network = build(filters=[32, 8])
+    compile_model(network, Train(optimizer="muon", learning_rate=0.5, kernel_rate=0.5))
+    before = network.get_weights()
+    network.fit(pixels[:20], np.eye(5, dtype=np.float32)[np.arange(20) % 5], epochs=3, verbose=0)
+    trained = [(old, new) for old, new in zip(before, network.get_weights(), strict=True) if old.shape[:2] == (3, 3)]
+    assert len(trained) == 4
+    for old, new in trained:
+        assert np.abs(new - old).max() > 0.01
+        np.testing.assert_allclose(np.linalg.norm(new, axis=(0, 1, 2)), 1, rtol=1e-4)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])
