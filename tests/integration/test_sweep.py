@@ -72,6 +72,13 @@ def complete(home: Path) -> set[int]:
     return {number for number, state in states(home).items() if state == "COMPLETE"}
 
 
+def told_to_the_end(home: Path) -> set[int]:
+    """Numbers of the trials of `GRID` that have told the values of all their epochs."""
+    statement = """SELECT number FROM trials JOIN trial_intermediate_values AS told ON told.trial_id = trials.trial_id
+        GROUP BY number HAVING COUNT(*) >= ?"""
+    return {number for (number,) in query(home / "sweeps" / "optuna.db", statement, GRID["epochs"])}
+
+
 def curve(home: Path, run_id: str, metric: str) -> list[float]:
     rows = query(home / "mlflow.db", "SELECT step, value FROM metrics WHERE run_uuid = ? AND key = ?", run_id, metric)
     return [value for step, value in sorted(rows) if step]
@@ -259,8 +266,12 @@ def chain(tmp_path_factory, darkroom, darkroom_here, new_home, pictures, write_e
     one_more = len(complete(home)) + 1
 
     with darkroom.start(*command, home=home, PREFECT_API_URL=prefect_url) as running:
-        wait_until(lambda: at_work(running, done=one_more), 240, "another trial that ended")
+        stopped = wait_until(
+            lambda: stop_at_work(running, done=one_more), 240, "another trial that ended, and one at work"
+        )
         running.interrupt(alone=False)
+        for process in stopped:
+            process.resume()
         found.interrupted_command = running.wait_or_kill(20)
     found.interrupted = snapshot(home)
 
@@ -285,13 +296,17 @@ def at_work(running: Any, done: int) -> bool:
 
 
 def stop_at_work(running: Any, done: int) -> list[psutil.Process]:
-    """The trials' processes and the nursery, stopped while a trial is at work; none where that is not yet so."""
+    """The trials' processes and the nursery, stopped while trials are at work; none where that is not yet so.
+
+    None either while one of them has told its last epoch: it may be finished in MLflow already, and not yet in Optuna.
+    """
     if not at_work(running, done):
         return []
     stopped = forks(running)
     for process in stopped:
         process.suspend()
-    if trial_processes(running) and "RUNNING" in states(running.home).values():
+    unfinished = {number for number, state in states(running.home).items() if state == "RUNNING"}
+    if unfinished and unfinished <= trial_processes(running).keys() - told_to_the_end(running.home):
         return stopped
     for process in stopped:
         process.resume()
