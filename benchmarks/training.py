@@ -35,7 +35,7 @@ CONVOLUTIONS = ((32, 3, 64), (32, 64, 64), (16, 64, 128), (16, 128, 128), (8, 12
 
 def measure(quick: bool) -> None:
     """Rates in turns."""
-    steps, rounds = (5, 3) if quick else (40, 7)
+    steps, rounds = (8, 3) if quick else (40, 7)
     with TemporaryDirectory() as folder:
         images = random_images(BATCH * steps, SHAPE[0], Path(folder))
         rates = {name: trainer(images, steps) for name, trainer in TRAINERS.items()}
