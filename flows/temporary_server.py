@@ -17,14 +17,14 @@ class QueuedWriters(AioSqliteConfiguration):
     """SQLite whose transactions wait for one another before they begin, and not when they first write.
 
     One that has read already cannot write once another has written: SQLite refuses it at once, and Prefect's client
-    asks again two seconds later, several times in every run. Some such waits took Prefect's whole minute.
+    asks again two seconds later, several times in every run.
     """
 
     @asynccontextmanager
     async def begin_transaction(
         self,
         session: AsyncSession,
-        with_for_update: bool = False,  # noqa: ARG002 - whatever is asked
+        with_for_update: bool = False,  # noqa: ARG002 - the signature is Prefect's
     ) -> AsyncGenerator[AsyncSessionTransaction]:
         """As the library's, which does so for rows that are read to be written alone."""
         async with super().begin_transaction(session, with_for_update=True) as transaction:
