@@ -4,15 +4,19 @@ import os
 import shlex
 import sys
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows import cli_registry, cli_serving
 from flows.command import Answer, DebugOption, ExperimentArgument, JsonOption, SetOption, answer, open_store
 from pipeline_config.settings import Settings
+
+if TYPE_CHECKING:
+    from pipeline_config.experiment import Experiment
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -26,6 +30,14 @@ def run(
 
 
 @app.command()
+def train(
+    experiment: ExperimentArgument, set_: SetOption = None, json_: JsonOption = False, debug: DebugOption = False
+) -> None:
+    """Prepare the data and train the models of an experiment; no test row is used, and the registry is left alone."""
+    answer(lambda: _train(experiment, set_ or []), json_, debug)
+
+
+@app.command()
 def sweep(
     experiment: ExperimentArgument, set_: SetOption = None, json_: JsonOption = False, debug: DebugOption = False
 ) -> None:
@@ -34,20 +46,18 @@ def sweep(
 
 
 def _run(experiment: str, overrides: list[str], sweep_only: bool = False) -> Answer:
-    from flows.start import check_answerable, check_places, load_checked, warm_up
+    from flows.start import check_answerable, load_checked
 
     started = time.perf_counter()
     config = load_checked(experiment, overrides, sweep_only)
     check_answerable(config.promotion, Settings())
-    check_places(Settings())
-    warm_up(Settings(), config.dataset, isolating=config.sweep is not None or config.execution.trains_side_by_side)
-    from flows.pipeline import ModelsFailed, pipeline
-    from flows.prefect_server import without_heartbeats
-    from flows.reconcile import marked_flows
+    _warm_up_to_train(config)
+    from flows.outcomes import ModelsFailed
+    from flows.pipeline import pipeline
     from flows.summary import as_json, show_result
 
     try:
-        with marked_flows(), nullcontext() if Settings().prefect_server else without_heartbeats():
+        with _as_one_process():
             result = pipeline(experiment, overrides, sweep_only)
     except ModelsFailed as error:
         show_result(error.result)
@@ -55,6 +65,43 @@ def _run(experiment: str, overrides: list[str], sweep_only: bool = False) -> Ans
         raise
     show_result(result)
     return as_json(result, time.perf_counter() - started)
+
+
+def _train(experiment: str, overrides: list[str]) -> Answer:
+    from flows.start import load_checked
+
+    started = time.perf_counter()
+    _warm_up_to_train(load_checked(experiment, overrides))
+    from flows.outcomes import ModelsFailed
+    from flows.summary import show_training, training_as_json
+    from flows.training import training
+
+    try:
+        with _as_one_process():
+            result = training(experiment, overrides)
+    except ModelsFailed as error:
+        show_training(error.result)
+        error.answer = training_as_json(error.result, time.perf_counter() - started)
+        raise
+    show_training(result)
+    return training_as_json(result, time.perf_counter() - started)
+
+
+def _warm_up_to_train(config: "Experiment") -> None:
+    from flows.start import check_places, warm_up
+
+    check_places(Settings())
+    warm_up(Settings(), config.dataset, isolating=config.sweep is not None or config.execution.trains_side_by_side)
+
+
+@contextmanager
+def _as_one_process() -> Iterator[None]:
+    """Flows that begin within it carry the mark of this process; at a temporary server they send no heartbeats."""
+    from flows.prefect_server import without_heartbeats
+    from flows.reconcile import marked_flows
+
+    with marked_flows(), nullcontext() if Settings().prefect_server else without_heartbeats():
+        yield
 
 
 @app.command()

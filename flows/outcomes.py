@@ -1,12 +1,12 @@
 """What became of several models: those that ended well go on, the others are named with the reason."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from prefect.client.schemas.objects import State
 
-from pipeline_config.errors import Unreachable
+from pipeline_config.errors import DarkroomError, Unreachable
 from tasks.progress import say
 from tasks.reasons import ends_all, reason
 
@@ -20,6 +20,22 @@ class Failure:
     name: str
     reason: str
     unreachable: bool = False
+
+
+class ModelsFailed(DarkroomError):
+    """Some models failed; `result` holds what the others came to.
+
+    Args:
+        result: of the flow.
+        failures: one at least.
+        done: what the others are, as evaluated.
+    """
+
+    def __init__(self, result: Any, failures: Sequence[Failure], done: str) -> None:
+        reasons = "; ".join(f"{failure.name}: {failure.reason}" for failure in failures)
+        super().__init__(f"{len(failures)} of the models failed, the others are {done}: {reasons}")
+        self.result = result
+        self.answer: dict[str, object] = {"status": "failed_models"}
 
 
 def collect(outcomes: Iterable[tuple[str, State[Any]]], record: type[Record]) -> tuple[list[Record], list[Failure]]:

@@ -1,7 +1,7 @@
 """What a pipeline run says at its end: a table for people, one JSON object for programs."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,12 +9,14 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from flows.outcomes import Failure
 from flows.pipeline import PipelineResult
 from flows.prepare import Prepared, say_warnings
 from flows.sweep import Swept
+from flows.training import TrainingResult
 from tasks import manifest as manifests
 from tasks.progress import console, say
-from tasks.records import Decision, EvaluatedModel
+from tasks.records import Decision, EvaluatedModel, TrainedModel
 from tasks.sweep.table import (
     EPOCHS,
     FIT_SECONDS,
@@ -58,6 +60,17 @@ def show_result(result: PipelineResult) -> None:
     _show_models(title, {f"{model.name}{mark}": model.metrics for model, mark in zip(ordered, marks, strict=True)})
     say("* best by validation, or the cheapest of those tied with it; proposed to the registry")
     show_decision(result.decision)
+    say("Look at it: darkroom ui")
+
+
+def show_training(result: TrainingResult) -> None:
+    """Trials of a sweep; the models with what validation told; how to go on."""
+    if result.swept:
+        _show_trials(result.swept)
+    title = f"{result.experiment}: validation rows of data {result.data_digest[:12]}"
+    _show_models(title, {model.name: model.metrics for model in result.models})
+    for model in result.models:
+        say(f"To evaluate {model.name} on the test rows: darkroom evaluate {model.run_id}")
     say("Look at it: darkroom ui")
 
 
@@ -137,13 +150,32 @@ def as_json(result: PipelineResult, total_seconds: float) -> dict[str, Any]:
         "pipeline_run_id": result.pipeline_run_id,
         "data_digest": result.data_digest,
         "models": [describe_model(model) for model in result.models],
-        "failures": [{"name": failure.name, "reason": failure.reason} for failure in result.failures],
+        "failures": _describe_failures(result.failures),
         "best": {"name": result.best.name, "family": result.best.family, "run_id": result.best.run_id},
         "promotion": asdict(result.decision),
         **({"sweep": _describe_sweep(result.swept)} if result.swept else {}),
         "seconds": {"total": total_seconds, **result.seconds},
         "tracking_uri": result.tracking_uri,
     }
+
+
+def training_as_json(result: TrainingResult, total_seconds: float) -> dict[str, Any]:
+    """The result as plain values."""
+    return {
+        "status": "failed_models" if result.failures else "done",
+        "experiment": result.experiment,
+        "run_id": result.run_id,
+        "data_digest": result.data_digest,
+        "models": [describe_model(model) for model in result.models],
+        "failures": _describe_failures(result.failures),
+        **({"sweep": _describe_sweep(result.swept)} if result.swept else {}),
+        "seconds": {"total": total_seconds, **result.seconds},
+        "tracking_uri": result.tracking_uri,
+    }
+
+
+def _describe_failures(failures: Sequence[Failure]) -> list[dict[str, str]]:
+    return [{"name": failure.name, "reason": failure.reason} for failure in failures]
 
 
 def _describe_sweep(swept: Swept) -> dict[str, Any]:
@@ -159,7 +191,7 @@ def _describe_sweep(swept: Swept) -> dict[str, Any]:
     }
 
 
-def describe_model(model: EvaluatedModel) -> dict[str, Any]:
+def describe_model(model: EvaluatedModel | TrainedModel) -> dict[str, Any]:
     """One model as plain values; null for what is not known, as an interval of a single row."""
     return {
         "name": model.name,

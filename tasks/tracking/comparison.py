@@ -12,6 +12,7 @@ from tasks.tracking.runs import FAILURE
 from tasks.tracking.store import client, find_run
 
 _MAX_NAMED = 3
+_ABOVE_MODELS = ("pipeline", "training")  # kinds of runs that have train runs below them
 _CURVES = ("val_accuracy", "val_loss")
 
 History = Mapping[str, Mapping[int, float]]
@@ -59,8 +60,8 @@ def find_runs(targets: Sequence[str]) -> tuple[list[LoggedRun], list[str]]:
     """The evaluated train runs that the targets name, each once, and a sentence for each that was left out.
 
     Args:
-        targets: names of experiments, which stand for their latest finished pipeline run; ids of pipeline runs, which
-            stand for all their train runs; ids of train runs.
+        targets: names of experiments, which stand for their latest finished pipeline run; ids of pipeline runs and of
+            those of a training alone, which stand for all their train runs; ids of train runs.
 
     Raises:
         ConfigurationError: a target names nothing, or nothing that was evaluated.
@@ -69,7 +70,7 @@ def find_runs(targets: Sequence[str]) -> tuple[list[LoggedRun], list[str]]:
     left_out = []
     for target in targets:
         run = _run_of(target)
-        if run.data.tags.get("darkroom.kind") != "pipeline":
+        if run.data.tags.get("darkroom.kind") not in _ABOVE_MODELS:
             found[run.info.run_id] = _read(_evaluated(run))
             continue
         models = _search(run.info.experiment_id, "train", f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")

@@ -86,15 +86,16 @@ def train_run(model: Model, compute: Compute, tags: RunTags, parent_run_id: str)
     return run("train", model.name, tags, parent_run_id, {MODEL: model_digest(model, compute)})
 
 
-def find_interrupted(tags: RunTags) -> str | None:
-    """The pipeline run to be gone on with: the latest of this configuration and code, unless one FINISHED since.
+def find_interrupted(tags: RunTags, kind: str = "pipeline") -> str | None:
+    """The run to be gone on with: the latest of this kind, configuration and code, unless one FINISHED since.
 
     One below which nothing was begun is passed over. The caller is alone at this configuration.
 
     Args:
-        tags: of the pipeline that begins.
+        tags: of the run that begins.
+        kind: pipeline, or training.
     """
-    same = {"kind": "pipeline", "experiment": tags.experiment, "config_digest": tags.config_digest}
+    same = {"kind": kind, "experiment": tags.experiment, "config_digest": tags.config_digest}
     asked = " AND ".join(f"tags.`darkroom.{key}` = '{value}'" for key, value in same.items())
     for found in _search(asked, tags.experiment):
         if found.info.status == "FINISHED" or found.data.tags.get("darkroom.code_digest") != code_digest():

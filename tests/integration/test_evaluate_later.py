@@ -62,7 +62,8 @@ def home_folder(earlier: SimpleNamespace) -> Path:
 
 
 def run_with_failed_evaluation(file: Path) -> str:
-    from flows.pipeline import ModelsFailed, pipeline
+    from flows.outcomes import ModelsFailed
+    from flows.pipeline import pipeline
     from tasks.evaluate.artifacts import write_evaluation
 
     def write(table: Any, read_pixels: Any, folder: Path, title: str) -> dict[str, float]:

@@ -126,7 +126,7 @@ def nursery(repository) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def together(tmp_path_factory, darkroom, darkroom_here, new_home, pictures, write_experiment, prefect_url, wait_until):
     """`grid` from its beginning to its end, beside `troubled`, of which a trial's process is killed and two diverge."""
-    import flows.pipeline
+    import flows.stages
 
     folder = tmp_path_factory.mktemp("together")
     home = new_home(folder / "home")
@@ -137,7 +137,7 @@ def together(tmp_path_factory, darkroom, darkroom_here, new_home, pictures, writ
     storage = {"DARKROOM_SWEEP_STORAGE": f"sqlite:///{folder / 'shared.db'}"}
     with (
         mock.patch.dict(os.environ, storage),
-        mock.patch.object(flows.pipeline, "sweep", wraps=flows.pipeline.sweep) as of_grid,
+        mock.patch.object(flows.stages, "sweep", wraps=flows.stages.sweep) as of_grid,
         darkroom.start("sweep", troubled, "--json", home=home, PREFECT_API_URL=prefect_url, **storage) as running,
     ):
         killed = wait_until(lambda: kill_a_sound_trial(running), 240, "a trial at work")
