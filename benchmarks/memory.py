@@ -21,6 +21,9 @@ from tasks.train.fit import fit_model
 SIDE = 64
 IMAGE_BYTES = SIDE * SIDE * 3
 TIMES = 20  # as many bytes as allowed are in the large file
+FILLING = 6_000
+"""Images of a first training, of which 2,000 to validate with: enough that every batch that is ever under way at once
+(prefetched, cut, predicted) has been in memory before anything is measured, whatever the size of the files."""
 MB = 1e6
 
 
@@ -29,10 +32,7 @@ def measure(quick: bool) -> None:
     allowed, rounds = (20_000_000, 1) if quick else (100_000_000, 3)
     counts = {"small": allowed // IMAGE_BYTES, "large": TIMES * allowed // IMAGE_BYTES + 1}
     with TemporaryDirectory() as folder:
-        parts = {
-            size: lambda count=count: in_new_process(Path(folder), count, counts["small"])
-            for size, count in counts.items()
-        }
+        parts = {size: lambda count=count: in_new_process(Path(folder), count) for size, count in counts.items()}
         medians = in_turns(parts, rounds)
     show("memory", rows(medians, counts, allowed / MB), "resident size, one epoch and a prediction")
 
@@ -47,21 +47,21 @@ def rows(medians: dict[str, float], counts: dict[str, int], allowed: float) -> l
     return [*told, Row("more on the large file", more, "MB", more / allowed, f"the allowed {allowed:.0f} MB")]
 
 
-def in_new_process(folder: Path, count: int, few: int) -> float:
+def in_new_process(folder: Path, count: int) -> float:
     """`growth` in a process that ends with it."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(growth, folder, count, few).result()
+        return process.submit(growth, folder, count).result()
 
 
-def growth(folder: Path, count: int, few: int) -> float:
-    """MB that the resident size rises by, mapped pages included, beyond what a first small training takes for good."""
+def growth(folder: Path, count: int) -> float:
+    """MB that the resident size rises by, mapped pages included, beyond what a first training takes for good."""
     from flows.start import load_tensorflow
     from tasks.progress import console
 
     console.quiet = True
     load_tensorflow()
     network = small_network()
-    work(network, black_images(folder / "first.npy", few))
+    work(network, black_images(folder / "first.npy", FILLING))
     images = black_images(folder / "measured.npy", count)
     with watched() as sizes:
         work(network, images)

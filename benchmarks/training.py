@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.images import random_images
 from benchmarks.report import Row, in_turns, show
 from pipeline_config.experiment import Compute, Model, Train
+from pipeline_config.settings import Settings
 from tasks.input_pipeline import ImageSet
 from tasks.progress import say
 from tasks.train.compiling import compile_model
@@ -84,7 +85,9 @@ def ours(augmented: bool) -> Callable[[ImageSet, int], Callable[[], float]]:
     def trainer(images: ImageSet, steps: int) -> Callable[[], float]:
         section = model(augmented)
         built = build_model(section, SHAPE, 10)
-        policy, reason = choose_policy(built, section, SHAPE[:2], CIFAR_10, Compute(), images.path.parent)
+        cache = Settings().cache
+        cache.mkdir(parents=True, exist_ok=True)
+        policy, reason = choose_policy(built, section, SHAPE[:2], CIFAR_10, Compute(), cache)
         say(f"darkroom trains in {reason}")
         network = for_training(built, policy)
         compile_model(network, section.train)
