@@ -1,6 +1,5 @@
 """The whole chain: prepare, train, evaluate, promote, below one pipeline run in MLflow."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 
 from prefect import flow
@@ -19,11 +18,6 @@ from tasks.processes import open_nursery
 from tasks.progress import say
 from tasks.reasons import reason
 from tasks.records import Changed, Decision, EvaluatedModel, Manifest
-
-# Prefect makes its own folder in the home, but not the one above it: a call from Python would wait for a server that
-# cannot start. A home that cannot be made is left to the first who needs it and has words for it.
-with suppress(OSError):
-    Settings().home.mkdir(parents=True, exist_ok=True)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 
 from prefect.runtime import flow_run
@@ -17,12 +17,18 @@ from flows.sweep import Swept, sweep, with_winner
 from flows.train import train
 from pipeline_config.errors import DarkroomError, Unreachable
 from pipeline_config.experiment import Experiment
+from pipeline_config.settings import Settings
 from tasks import tracking
 from tasks.progress import say
 from tasks.reasons import ends_all, reason
 from tasks.records import Elsewhere, Manifest, TrainedModel
 from tasks.tracking import RunTags
 from tasks.train.compute.threads import use_threads
+
+# Prefect makes its own folder in the home, but not the one above it: a flow called from Python would wait for a server
+# that cannot start. A home that cannot be made is left to the first who needs it and has words for it.
+with suppress(OSError):
+    Settings().home.mkdir(parents=True, exist_ok=True)
 
 
 @dataclass
