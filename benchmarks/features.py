@@ -21,7 +21,7 @@ CACHE_BYTES = 10**10
 
 def measure(quick: bool) -> None:
     """Seconds of whole trainings in turns; each round begins with an empty cache."""
-    count, side, epochs, rounds = (400, 64, 5, 1) if quick else (2_000, 128, 10, 3)
+    count, side, epochs, rounds = (400, 64, 3, 1) if quick else (2_000, 128, 10, 3)
     with TemporaryDirectory() as folder:
         images = random_images(count, side, Path(folder), validation=True)
         cache = FeatureCache(Path(folder) / "features", CACHE_BYTES)

@@ -24,12 +24,12 @@ GOAL = 5  # times what the model consumes
 
 def measure(quick: bool) -> None:
     """Rates in turns."""
-    batches, rounds = (32, 3) if quick else (200, 7)
+    batches, steps, rounds = (32, 4, 3) if quick else (200, 8, 7)
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         small = random_images(80 * BATCH, SMALL, folder)
         large = random_images(16 * BATCH, LARGE, folder)
-        consumer = ours(augmented=False)(small, 8)
+        consumer = ours(augmented=False)(small, steps)
         parts = {CONSUMED: consumer, **at_size(small, batches), **at_size(large, batches // 4)}
         for part in parts.values():
             part()  # traces graphs, fills the system's cache of files
