@@ -4,10 +4,10 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -52,19 +52,10 @@ def _run(experiment: str, overrides: list[str], sweep_only: bool = False) -> Ans
     config = load_checked(experiment, overrides, sweep_only)
     check_answerable(config.promotion, Settings())
     _warm_up_to_train(config)
-    from flows.outcomes import ModelsFailed
     from flows.pipeline import pipeline
     from flows.summary import as_json, show_result
 
-    try:
-        with _as_one_process():
-            result = pipeline(experiment, overrides, sweep_only)
-    except ModelsFailed as error:
-        show_result(error.result)
-        error.answer = as_json(error.result, time.perf_counter() - started)
-        raise
-    show_result(result)
-    return as_json(result, time.perf_counter() - started)
+    return _carried_out(lambda: pipeline(experiment, overrides, sweep_only), show_result, as_json, started)
 
 
 def _train(experiment: str, overrides: list[str]) -> Answer:
@@ -72,19 +63,10 @@ def _train(experiment: str, overrides: list[str]) -> Answer:
 
     started = time.perf_counter()
     _warm_up_to_train(load_checked(experiment, overrides))
-    from flows.outcomes import ModelsFailed
     from flows.summary import show_training, training_as_json
     from flows.training import training
 
-    try:
-        with _as_one_process():
-            result = training(experiment, overrides)
-    except ModelsFailed as error:
-        show_training(error.result)
-        error.answer = training_as_json(error.result, time.perf_counter() - started)
-        raise
-    show_training(result)
-    return training_as_json(result, time.perf_counter() - started)
+    return _carried_out(lambda: training(experiment, overrides), show_training, training_as_json, started)
 
 
 def _warm_up_to_train(config: "Experiment") -> None:
@@ -94,14 +76,26 @@ def _warm_up_to_train(config: "Experiment") -> None:
     warm_up(Settings(), config.dataset, isolating=config.sweep is not None or config.execution.trains_side_by_side)
 
 
-@contextmanager
-def _as_one_process() -> Iterator[None]:
-    """Flows that begin within it carry the mark of this process; at a temporary server they send no heartbeats."""
+def _carried_out(
+    call: Callable[[], Any], show: Callable[[Any], None], as_json: Callable[[Any, float], Answer], started: float
+) -> Answer:
+    """The answer of a flow, which is shown; where some models failed, what the others came to.
+
+    Flows that begin within it carry the mark of this process; at a temporary server they send no heartbeats.
+    """
+    from flows.outcomes import ModelsFailed
     from flows.prefect_server import without_heartbeats
     from flows.reconcile import marked_flows
 
-    with marked_flows(), nullcontext() if Settings().prefect_server else without_heartbeats():
-        yield
+    try:
+        with marked_flows(), nullcontext() if Settings().prefect_server else without_heartbeats():
+            result = call()
+    except ModelsFailed as error:
+        show(error.result)
+        error.answer = as_json(error.result, time.perf_counter() - started)
+        raise
+    show(result)
+    return as_json(result, time.perf_counter() - started)
 
 
 @app.command()

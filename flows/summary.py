@@ -1,7 +1,7 @@
 """What a pipeline run says at its end: a table for people, one JSON object for programs."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -9,7 +9,6 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from flows.outcomes import Failure
 from flows.pipeline import PipelineResult
 from flows.prepare import Prepared, say_warnings
 from flows.sweep import Swept
@@ -145,37 +144,30 @@ def _cell(metrics: dict[str, float], figure: _Figure) -> str:
 def as_json(result: PipelineResult, total_seconds: float) -> dict[str, Any]:
     """The result as plain values."""
     return {
-        "status": "failed_models" if result.failures else "done",
-        "experiment": result.experiment,
+        **_describe_models(result, total_seconds),
         "pipeline_run_id": result.pipeline_run_id,
-        "data_digest": result.data_digest,
-        "models": [describe_model(model) for model in result.models],
-        "failures": _describe_failures(result.failures),
         "best": {"name": result.best.name, "family": result.best.family, "run_id": result.best.run_id},
         "promotion": asdict(result.decision),
-        **({"sweep": _describe_sweep(result.swept)} if result.swept else {}),
-        "seconds": {"total": total_seconds, **result.seconds},
-        "tracking_uri": result.tracking_uri,
     }
 
 
 def training_as_json(result: TrainingResult, total_seconds: float) -> dict[str, Any]:
     """The result as plain values."""
+    return {**_describe_models(result, total_seconds), "run_id": result.run_id}
+
+
+def _describe_models(result: PipelineResult | TrainingResult, total_seconds: float) -> dict[str, Any]:
+    """What a pipeline and a training alone have in common."""
     return {
         "status": "failed_models" if result.failures else "done",
         "experiment": result.experiment,
-        "run_id": result.run_id,
         "data_digest": result.data_digest,
         "models": [describe_model(model) for model in result.models],
-        "failures": _describe_failures(result.failures),
+        "failures": [{"name": failure.name, "reason": failure.reason} for failure in result.failures],
         **({"sweep": _describe_sweep(result.swept)} if result.swept else {}),
         "seconds": {"total": total_seconds, **result.seconds},
         "tracking_uri": result.tracking_uri,
     }
-
-
-def _describe_failures(failures: Sequence[Failure]) -> list[dict[str, str]]:
-    return [{"name": failure.name, "reason": failure.reason} for failure in failures]
 
 
 def _describe_sweep(swept: Swept) -> dict[str, Any]:

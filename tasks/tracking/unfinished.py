@@ -86,7 +86,7 @@ def train_run(model: Model, compute: Compute, tags: RunTags, parent_run_id: str)
     return run("train", model.name, tags, parent_run_id, {MODEL: model_digest(model, compute)})
 
 
-def find_interrupted(tags: RunTags, kind: str = "pipeline") -> str | None:
+def find_interrupted(tags: RunTags, kind: str) -> str | None:
     """The run to be gone on with: the latest of this kind, configuration and code, unless one FINISHED since.
 
     One below which nothing was begun is passed over. The caller is alone at this configuration.

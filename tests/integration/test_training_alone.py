@@ -31,7 +31,7 @@ def home_folder(trained: SimpleNamespace) -> Path:
 
 
 @pytest.fixture
-def client(home: Path) -> Any:  # noqa: ARG001 - which is where the settings look
+def client() -> Any:
     import mlflow
 
     from pipeline_config.settings import Settings

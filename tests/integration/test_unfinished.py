@@ -76,30 +76,30 @@ def test_runs_of_a_process_at_work_are_left_alone(store):
 
 
 def test_the_same_pipeline_is_gone_on_with_and_another_is_not(killed):
-    assert tracking.find_interrupted(TAGS) is None, "it is RUNNING as far as MLflow knows"
+    assert tracking.find_interrupted(TAGS, "pipeline") is None, "it is RUNNING as far as MLflow knows"
     close_all()
-    run_id = tracking.find_interrupted(TAGS)
+    run_id = tracking.find_interrupted(TAGS, "pipeline")
     with tracking.reopened(run_id, {}):
         assert statuses(killed)["pipeline interrupted"] == "RUNNING"
     assert statuses(killed)["pipeline interrupted"] == "FINISHED"
     assert "darkroom.failure" not in killed.client.get_run(run_id).data.tags
-    assert tracking.find_interrupted(TAGS) is None, "it has ended well"
-    assert tracking.find_interrupted(RunTags("interrupted", "e" * 64, None)) is None
-    assert tracking.find_interrupted(RunTags("unheard of", "c" * 64, None)) is None
+    assert tracking.find_interrupted(TAGS, "pipeline") is None, "it has ended well"
+    assert tracking.find_interrupted(RunTags("interrupted", "e" * 64, None), "pipeline") is None
+    assert tracking.find_interrupted(RunTags("unheard of", "c" * 64, None), "pipeline") is None
 
 
 def test_a_pipeline_of_other_code_is_not_gone_on_with(killed):
     close_all()
-    run_id = tracking.find_interrupted(TAGS)
+    run_id = tracking.find_interrupted(TAGS, "pipeline")
     killed.client.set_tag(run_id, "darkroom.code_digest", "0" * 64)
-    assert tracking.find_interrupted(TAGS) is None
+    assert tracking.find_interrupted(TAGS, "pipeline") is None
 
 
 @pytest.mark.usefixtures("store")
 def test_a_pipeline_below_which_nothing_was_begun_is_not_gone_on_with():
     with pytest.raises(ValueError, match="data"), tracking.run("pipeline", "pipeline interrupted", TAGS):
         raise ValueError("the data are bad")
-    assert tracking.find_interrupted(TAGS) is None
+    assert tracking.find_interrupted(TAGS, "pipeline") is None
 
 
 def test_a_model_is_found_once_its_training_had_ended(store, above):
