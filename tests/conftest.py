@@ -58,16 +58,24 @@ def _isolated(environment: dict[str, str]) -> dict[str, str]:
 def pytest_configure(config: pytest.Config) -> None:
     """Before any library is imported that reads its settings from the environment then."""
     outside = dict(os.environ)
+    usual = tempfile.gettempdir()
     folder = tempfile.mkdtemp(prefix="darkroom-tests-")
     os.environ.clear()
     os.environ.update(_isolated(outside))
     os.environ["DARKROOM_HOME"] = f"{folder}/home"
     os.environ["PREFECT_HOME"] = f"{folder}/prefect"
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        # What MLflow has downloaded and processes that were killed had written goes as well; tests' own folders stay.
+        os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(dir=folder)
+        for above in (folder, tempfile.tempdir):
+            Path(above).chmod(0o755)  # as the usual one, any user may enter it
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", usual)
     configure_environment()
 
     def restore() -> None:
         os.environ.clear()
         os.environ.update(outside)
+        tempfile.tempdir = usual
         shutil.rmtree(folder, ignore_errors=True)
 
     config.add_cleanup(restore)
