@@ -45,7 +45,7 @@ def measure(quick: bool) -> None:
 
         medians = in_turns({DARKROOM: darkroom, BARE: bare}, rounds)
     rows = [*compared(medians), *stages(answers), *results(answers, accuracies)]
-    show("overhead", rows, f"two CNNs, {count:,} images of 32 px, {epochs} epochs")
+    show("overhead", rows, f"two CNNs, {count:,} images of 32 px, epochs: {epochs}")
 
 
 def write_experiment(path: Path, count: int, epochs: int) -> None:
