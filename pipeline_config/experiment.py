@@ -188,7 +188,7 @@ class Train(Section):
         0.0, ge=0, lt=1, description="each step takes this times the learning rate of every weight away from it"
     )
     bias_rate: float = Field(
-        1.0, gt=0, description="learning rate of batch normalisation's offsets, in times of all others'"
+        1.0, gt=0, description="learning rate of biases and batch normalisation's offsets, in times of all others'"
     )
     kernel_rate: float = Field(
         1.0, gt=0, description="of muon: learning rate of the convolutions' kernels, in times of all others'"

@@ -32,17 +32,17 @@ def make_optimizer(train: Train, *, jit: bool = False) -> Any:
     if train.optimizer == "muon":
         muon.turn_kernels(optimizer, train.kernel_rate)
     if train.bias_rate != 1:
-        _hurry_offsets(optimizer, train.bias_rate)
+        _hurry_biases(optimizer, train.bias_rate)
     return optimizer
 
 
-def _hurry_offsets(optimizer: Any, factor: float) -> None:
-    """Let batch normalisation's offsets learn at so many times the rate of all else."""
+def _hurry_biases(optimizer: Any, factor: float) -> None:
+    """Let biases, and batch normalisation's offsets, learn at so many times the rate of all else."""
     update = optimizer.update_step
 
     def update_step(gradient: Any, variable: Any, learning_rate: Any) -> None:
         # TensorFlow's own variable, whose name ends with Keras's; on a second GPU it is beta/replica_1:0.
-        is_offset = variable.name.partition(":")[0].partition("/replica_")[0].endswith("beta")
-        update(gradient, variable, learning_rate * factor if is_offset else learning_rate)
+        is_bias = variable.name.partition(":")[0].partition("/replica_")[0].endswith(("beta", "bias"))
+        update(gradient, variable, learning_rate * factor if is_bias else learning_rate)
 
     optimizer.update_step = update_step

@@ -94,7 +94,7 @@ def test_bfloat16_is_for_feature_maps_alone():
     assert dtypes["Dense"] == dtypes["Rescaling"] == dtypes["Flatten"] == "float32"
 
 
-def test_a_whitening_that_is_not_trained_stays_exact():
+def test_a_whitening_whose_kernel_is_not_trained_stays_exact():
     copy = for_training(network_of(Model(name="fast", family="airbench", params={"filters": [4]})), BFLOAT16)
     convolutions = [layer for layer in copy.layers if type(layer).__name__ == "Conv2D"]
     assert (convolutions[0].name, convolutions[0].compute_dtype) == ("whitening", "float32")

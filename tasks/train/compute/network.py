@@ -35,14 +35,16 @@ def for_training(network: Any, policy: Policy) -> Any:
 
     if policy.devices == 1 and not any(_is_changed(layer, policy) for layer in layers_of(network)):
         return network
-    # What is set once and not trained, as a whitening, stays exact: its differences of near numbers are its meaning.
-    exact = [layer for layer in network.layers if not layer.trainable]
+    # A kernel that is set once and not trained, as a whitening's, stays exact: it tells nearly equal numbers apart.
+    exact = [layer for layer in network.layers if not getattr(layer, "kernel", layer).trainable]
 
     def copy(layer: Any) -> Any:
         return _copy(layer, replace(policy, dtype="float32") if layer in exact else policy)
 
     copied = keras.models.clone_model(network, clone_function=copy, recursive=True)
     copied.set_weights(network.get_weights())
+    for weight, original in zip(copied.weights, network.weights, strict=True):
+        weight.trainable = original.trainable
     if any(map(is_model, copied.layers)):
         keep_in_inference_mode(find_backbone(copied))
     if hasattr(network, "box_weight"):

@@ -1,8 +1,9 @@
 """A network for few epochs, in the manner of airbench94 (recipe R4's images, CIFAR-10).
 
 Keller Jordan, 94% on CIFAR-10 in 3.29 Seconds on a Single GPU, 2024 (arXiv:2404.00498), which builds on Page, How to
-Train Your ResNet, 2019. Its fixed first convolution whitens patches of the image, and its other convolutions begin as
-the identity; with a high learning rate, a triangular schedule and smoothed labels it then needs ten epochs.
+Train Your ResNet, 2019. Its first convolution whitens patches of the image by a fixed kernel, and its other
+convolutions begin as the identity; with a high learning rate, a triangular schedule and smoothed labels it then needs
+ten epochs.
 """
 
 from typing import Annotated, Any
@@ -45,8 +46,9 @@ def build(
     _check_size(input_shape, len(filters))
     pixels, x = raw_pixels(input_shape)
     # In float32 always: in bfloat16 the direction of least variance, which is enlarged most, has a quarter of noise.
-    whitening = layers.Conv2D(2 * 3 * _PATCH**2, _PATCH, dtype="float32", trainable=False, name="whitening")
+    whitening = layers.Conv2D(2 * 3 * _PATCH**2, _PATCH, dtype="float32", name="whitening")
     x = layers.Activation("gelu")(whitening(x))
+    whitening.kernel.trainable = False  # its bias is learned, as in the published code
     for width in filters:
         x = _activated(layers.MaxPooling2D()(_convolved(x, width)))
         x = _activated(_convolved(x, width))
@@ -58,7 +60,7 @@ def build(
 
 
 def adapt(network: Any, pixels: npt.NDArray[np.uint8]) -> None:
-    """Set the first convolution, which is not trained, to whiten the patches of these images.
+    """Set the first convolution, whose kernel is not trained, to whiten the patches of these images.
 
     Args:
         network: of `build`.
