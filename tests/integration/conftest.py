@@ -26,6 +26,14 @@ SIDE = 16
 COLOURS = {"blue": (60, 60, 190), "red": (190, 60, 60)}
 TINY_CNN = {"name": "cnn", "family": "cnn_plain", "params": {"filters": [4], "convolutions": 1, "dense_units": [8]}}
 SVM = {"name": "svm", "family": "linear_svm"}
+# Prefect's whole server with the temporary one's database: by its own it now and then answers nobody for a minute.
+SERVE_PREFECT = """
+from flows.temporary_server import queue_requests
+from prefect.cli import app
+
+queue_requests()
+app()
+"""
 
 
 @pytest.fixture(scope="session")
@@ -135,7 +143,7 @@ def mlflow_server(
     folder = tmp_path_factory.mktemp("mlflow-server")
     home = new_home(folder / "home")
     address = f"http://127.0.0.1:{(port := free_port())}"
-    command = ["mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port)]
+    command = ["-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port)]
     command += [
         "--backend-store-uri",
         f"sqlite:///{home}/mlflow.db",
@@ -154,7 +162,7 @@ def prefect_server(
     folder = tmp_path_factory.mktemp("prefect-server")
     home = new_home(folder / "home")
     address = f"http://127.0.0.1:{(port := free_port())}/api"
-    command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"]
+    command = ["-c", SERVE_PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"]
     with _serving(command, folder, PREFECT_HOME=str(home / "prefect")) as process:
         yield Server(address, f"{address}/health", process, folder)
 
@@ -244,10 +252,10 @@ class Server:
 
 @contextmanager
 def _serving(command: list[str], folder: Path, **variables: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """A module of the environment's Python as a server in its own process group, which is ended as a group."""
+    """A program of the environment's Python as a server in its own process group, which is ended as a group."""
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", *command],
+            [sys.executable, *command],
             cwd=folder,
             env={**os.environ, **variables},
             stdin=subprocess.DEVNULL,

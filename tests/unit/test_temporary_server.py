@@ -7,26 +7,29 @@ import sqlalchemy as sa
 from prefect.settings import get_current_settings
 
 from flows.prefect_server import without_heartbeats
-from flows.temporary_server import QueuedWriters
+from flows.temporary_server import QueuedRequests
+
+NUMBERS = sa.Table("numbers", sa.MetaData(), sa.Column("value", sa.Integer))
 
 
-async def count_side_by_side(database: QueuedWriters, times: int) -> int:
-    """Raise a number by one in so many transactions at once, each of which reads it before it writes it."""
-    engine = await database.engine()
-    numbers = sa.Table("numbers", sa.MetaData(), sa.Column("value", sa.Integer))
-    async with engine.begin() as connection:
-        await connection.run_sync(numbers.create)
-        await connection.execute(numbers.insert().values(value=0))
+async def count_up(databases: list[QueuedRequests], times: int) -> int:
+    """Raise a number by one in so many transactions at once of each, which read it before they write it."""
+    async with (await databases[0].engine()).begin() as connection:
+        await connection.run_sync(NUMBERS.create)
+        await connection.execute(NUMBERS.insert().values(value=0))
 
-    async def count() -> None:
-        async with await database.session(engine) as session, database.begin_transaction(session):
-            value = await session.scalar(sa.select(numbers.c.value))
+    async def count(database: QueuedRequests) -> None:
+        async with (
+            await database.session(await database.engine()) as session,
+            database.begin_transaction(session),
+        ):
+            value = await session.scalar(sa.select(NUMBERS.c.value))
             await asyncio.sleep(0)
-            await session.execute(numbers.update().values(value=value + 1))
+            await session.execute(NUMBERS.update().values(value=value + 1))
 
-    await asyncio.gather(*(count() for _ in range(times)))
-    async with await database.session(engine) as session:
-        return await session.scalar(sa.select(numbers.c.value))
+    await asyncio.gather(*(count(database) for database in databases * times))
+    async with (await databases[0].engine()).begin() as connection:
+        return await connection.scalar(sa.select(NUMBERS.c.value))
 
 
 @pytest.fixture
@@ -34,8 +37,22 @@ def address(tmp_path):
     return f"sqlite+aiosqlite:///{tmp_path}/prefect.db"
 
 
-def test_transactions_that_read_before_they_write_wait_for_one_another(address):
-    assert asyncio.run(count_side_by_side(QueuedWriters(address), 12)) == 12
+def test_transactions_wait_for_one_another_on_one_connection(address):
+    """None waits within SQLite, where it would hold a lock for which the event loop may come to wait."""
+    opened = []
+
+    async def count_and_look() -> int:
+        database = QueuedRequests(address)
+        sa.event.listen((await database.engine()).sync_engine, "connect", lambda *connection: opened.append(connection))
+        return await count_up([database], 12)
+
+    assert asyncio.run(count_and_look()) == 12
+    assert len(opened) == 1
+
+
+def test_transactions_wait_for_those_of_another_server_at_the_same_file(address):
+    """As the server of another command in the same home is one."""
+    assert asyncio.run(count_up([QueuedRequests(address, timeout=1), QueuedRequests(address, timeout=2)], 6)) == 12
 
 
 def test_flows_that_nobody_hears_have_no_heartbeats():
