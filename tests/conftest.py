@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing.util import Finalize
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -76,7 +77,8 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.clear()
         os.environ.update(outside)
         tempfile.tempdir = usual
-        shutil.rmtree(folder, ignore_errors=True)
+        # At the end of the process, after multiprocessing has taken its own folder away (priority -100).
+        Finalize(None, shutil.rmtree, (folder,), {"ignore_errors": True}, exitpriority=-200)
 
     config.add_cleanup(restore)
 
