@@ -162,7 +162,8 @@ def client(experiments_home: Path) -> Any:
         yield mlflow.MlflowClient(Settings().tracking_uri)
 
 
-LONG = {"animals10", "cifar10", "pandas_bears"}  # half a minute and more, with many models of the families of others
+# Half a minute and more, with models of the families of others.
+LONG = {"animals10", "cifar10", "pandas_bears", "scenes15"}
 
 
 @pytest.mark.parametrize(

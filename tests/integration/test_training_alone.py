@@ -86,10 +86,3 @@ def test_a_model_is_evaluated_compared_and_promoted_later(trained, darkroom_here
     assert compared.code == 0
     promoted = darkroom_here("promote", model["run_id"], "--json", home=trained.home)
     assert (promoted.code, promoted.answer["decision"]) == (0, "promoted")
-
-
-def test_a_pipeline_begins_a_run_of_its_own(trained, client, darkroom_here):
-    done = darkroom_here("run", trained.file, "--json", home=trained.home)
-    assert done.answer["status"] == "failed_models"
-    assert done.answer["pipeline_run_id"] != trained.finished.answer["run_id"]
-    assert [run.info.run_name for run in runs(client)].count("cnn") == 2

@@ -88,6 +88,13 @@ def test_the_same_pipeline_is_gone_on_with_and_another_is_not(killed):
     assert tracking.find_interrupted(RunTags("unheard of", "c" * 64, None), "pipeline") is None
 
 
+@pytest.mark.usefixtures("killed")
+def test_a_training_does_not_go_on_with_a_pipeline():
+    close_all()
+    assert tracking.find_interrupted(TAGS, "training") is None
+    assert tracking.find_interrupted(TAGS, "pipeline")
+
+
 def test_a_pipeline_of_other_code_is_not_gone_on_with(killed):
     close_all()
     run_id = tracking.find_interrupted(TAGS, "pipeline")
