@@ -1,6 +1,8 @@
 """The temporary server's database: transactions that meet in it all come through."""
 
 import asyncio
+import gc
+import time
 
 import pytest
 import sqlalchemy as sa
@@ -32,6 +34,44 @@ async def count_up(databases: list[QueuedRequests], times: int) -> int:
         return await connection.scalar(sa.select(NUMBERS.c.value))
 
 
+async def leave_a_cursor(database: QueuedRequests) -> None:
+    """One in mid-statement on a request's connection, that only Python's collector can find."""
+    async with await database.session(await database.engine()) as session:
+        connection = await (await session.connection()).get_raw_connection()
+        cursor = await connection.driver_connection.execute("SELECT 1 UNION ALL SELECT 2")
+        await cursor.fetchone()
+        left = [cursor]
+        left.append(left)
+
+
+async def collect_while_one_waits(database: QueuedRequests) -> float:
+    """Seconds that the collector takes in the event loop during a transaction for which another one waits."""
+    await count_up([database], 1)
+    await asyncio.gather(leave_a_cursor(database), leave_a_cursor(database))
+
+    async def write() -> None:
+        async with await database.session(await database.engine()) as other, database.begin_transaction(other):
+            await other.execute(NUMBERS.insert().values(value=1))
+
+    async with await database.session(await database.engine()) as session, database.begin_transaction(session):
+        await session.execute(NUMBERS.insert().values(value=1))
+        waiting = asyncio.create_task(write())
+        assert await asyncio.wait([waiting], timeout=0.3) == (set(), {waiting})
+        started = time.monotonic()
+        gc.collect()
+        seconds = time.monotonic() - started
+    await waiting
+    return seconds
+
+
+@pytest.fixture
+def without_collector():
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
 @pytest.fixture
 def address(tmp_path):
     return f"sqlite+aiosqlite:///{tmp_path}/prefect.db"
@@ -48,6 +88,12 @@ def test_transactions_wait_for_one_another_on_one_connection(address):
 
     assert asyncio.run(count_and_look()) == 12
     assert len(opened) == 1
+
+
+@pytest.mark.usefixtures("without_collector")
+def test_the_collector_does_not_stop_the_event_loop_while_a_transaction_waits(address):
+    """With a connection for each request it would, for a minute, until SQLite gives up."""
+    assert asyncio.run(collect_while_one_waits(QueuedRequests(address))) < 20
 
 
 def test_transactions_wait_for_those_of_another_server_at_the_same_file(address):
