@@ -43,7 +43,7 @@ def for_training(network: Any, policy: Policy) -> Any:
 
     copied = keras.models.clone_model(network, clone_function=copy, recursive=True)
     copied.set_weights(network.get_weights())
-    for weight, original in zip(copied.weights, network.weights, strict=True):
+    for weight, original in zip(copied.weights, network.weights, strict=True):  # a layer's settings do not say it
         weight.trainable = original.trainable
     if any(map(is_model, copied.layers)):
         keep_in_inference_mode(find_backbone(copied))
